@@ -1,0 +1,92 @@
+# Everything is made inside the checkout: .venv/ (Python packages), target/ (Rust),
+# build/ (benchmark results), dist/ (wheels). Files named .venv/.<stage> record what is done.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+# A CI machine must refuse a stale Cargo.lock, not repair it.
+LOCKED := $(if $(CI),--locked)
+
+# Commands must see the checkout's environment and no other that happens to be active.
+export VIRTUAL_ENV := $(abspath $(VENV))
+unexport CONDA_PREFIX
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.dev ## export ViT-B/16, load it in process, check, profile and run it
+	@$(BIN)/python examples/vit_dynamic_batch.py
+
+.PHONY: test
+test: $(VENV)/.dev ## run the Rust and the Python tests
+	@echo "==> Rust tests"
+	@cargo test $(LOCKED) --workspace
+	@echo "==> Python tests"
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(VENV)/.dev ## check style, types, the native module's stub and Rust lints
+	@echo "==> Python style and types"
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@echo "==> _native.pyi against the compiled module"
+	@$(BIN)/python -m mypy.stubtest --concise torchtract._native
+	@echo "==> Rust style and lints (the first time 2 to 5 minutes)"
+	@cargo fmt --all --check
+	@cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+
+.PHONY: bench
+bench: $(VENV)/.bench $(VENV)/.release ## measure against the peers, release build; JSON in build/
+	@echo "==> Benchmarks (some minutes; leave the machine alone meanwhile)"
+	@mkdir -p build
+	@$(BIN)/python -m pytest tests/benchmarks/bench_*.py --benchmark-json=build/bench.json
+
+.PHONY: wheel
+wheel: $(VENV)/.python ## build a wheel in dist/
+	@$(BIN)/python -m pip install --quiet --group build
+	@echo "==> Compiling the wheel, release profile (the first time 5 to 15 minutes)"
+	@$(BIN)/maturin build $(LOCKED) --release --out dist
+
+.PHONY: clean
+clean: ## remove all that make has made, .venv/ too
+	rm -rf .venv target build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -f python/torchtract/_native*.so python/torchtract/_native*.pyd
+	find python tests examples -name __pycache__ -prune -exec rm -rf {} +
+
+# --- stages -------------------------------------------------------------------------------------
+
+# Debian's Python comes without ensurepip: then its pip, where there is one, does the work.
+$(VENV)/.python:
+	@command -v cargo > /dev/null || { echo "cargo was not found: install Rust stable, https://rustup.rs" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is missing or older than Python 3.10: name another with PYTHON=..." >&2; exit 1; }
+	@echo "==> Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV) \
+	  || { $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install pip; } \
+	  || { echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' # the first that knows --group
+	@touch $@
+
+$(VENV)/.packages: $(VENV)/.python pyproject.toml
+	@echo "==> Installing Python packages (PyTorch is some 3 GB on Linux: 2 to 10 minutes)"
+	@$(BIN)/python -m pip install --group dev
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.packages
+	@echo "==> Installing what we measure against: torch-to-nnef, tract, onnxruntime"
+	@$(BIN)/python -m pip install --quiet --group dev --group bench
+	@touch $@
+
+# The two builds take turns as python/torchtract/_native: making one makes the other out of date.
+$(VENV)/.dev: $(VENV)/.packages $(RUST)
+	@echo "==> Compiling tract and the native module, development profile (the first time 5 to 10 minutes)"
+	@PIP_QUIET=1 $(BIN)/maturin develop $(LOCKED) --extras export
+	@rm -f $(VENV)/.release && touch $@
+
+$(VENV)/.release: $(VENV)/.packages $(RUST)
+	@echo "==> Compiling tract and the native module, release profile (the first time 5 to 15 minutes)"
+	@PIP_QUIET=1 $(BIN)/maturin develop $(LOCKED) --extras export --release
+	@rm -f $(VENV)/.dev && touch $@

@@ -1,0 +1,49 @@
+"""PyTorch models as NNEF archives, and tract in the same process to load, run and check them.
+
+Exporting and checking need PyTorch and import it when they are first used; loading and
+running don't.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from torchtract import errors
+from torchtract._native import __version__
+from torchtract.runtime import Fact, Model, Profile, Runnable, load
+
+if TYPE_CHECKING:
+    from torchtract.check import IoReport, check_io
+    from torchtract.export import TractNNEF, export_model_to_nnef
+
+__all__ = [
+    "Fact",
+    "IoReport",
+    "Model",
+    "Profile",
+    "Runnable",
+    "TractNNEF",
+    "__version__",
+    "check_io",
+    "errors",
+    "export_model_to_nnef",
+    "load",
+]
+
+_NEED_TORCH = {
+    "IoReport": "torchtract.check",
+    "check_io": "torchtract.check",
+    "TractNNEF": "torchtract.export",
+    "export_model_to_nnef": "torchtract.export",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEED_TORCH:
+        raise AttributeError(f"module 'torchtract' has no attribute {name!r}")
+    return getattr(import_module(_NEED_TORCH[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,291 @@
+"""Module, example arguments and dynamic axes -> one exported program with symbolic sizes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+import torch
+from torch.export import Dim, ExportedProgram, ShapesCollection
+from torch.utils import _pytree as pytree
+
+from torchtract.errors import CaptureError
+from torchtract.sizes import Assertion, resize
+
+__all__ = ["Capture", "DynamicAxes", "capture"]
+
+#: Per input name: symbol of each dynamic axis. Negative axes count from the end.
+DynamicAxes = Mapping[str, Mapping[int, "str | Dim"]]
+
+# torch.export takes a size of 0 or 1 for a constant, so no symbol is traced below this.
+_SMALLEST_TRACED = 2
+
+
+@dataclass(frozen=True)
+class Capture:
+    """An exported program and the names by which the user knows its parts.
+
+    Attributes:
+        program: torch's exported program.
+        inputs: names of the tensor inputs, in the order of the program's user inputs.
+        outputs: names that the user gave the outputs, or None.
+        symbols: the user's name of each symbol in the program's shapes.
+        axes: per input, the symbol name of each dynamic axis.
+    """
+
+    program: ExportedProgram
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...] | None
+    symbols: Mapping[sympy.Symbol, str]
+    axes: Mapping[str, Mapping[int, str]]
+
+
+def capture(
+    model: torch.nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    dynamic_axes: DynamicAxes | None = None,
+    assertions: Iterable[Assertion] = (),
+) -> Capture:
+    """Trace a module with torch.export, non-strict, keeping the dynamic axes symbolic.
+
+    Args:
+        model: in evaluation mode, on the same device as its arguments.
+        args: positional example arguments of its `forward`.
+        kwargs: keyword example arguments.
+        input_names: one for each tensor among the arguments; by default as in `forward`.
+        output_names: one for each output tensor.
+        dynamic_axes: which axes of which inputs are symbols.
+        assertions: what the symbols' sizes obey.
+
+    Raises:
+        CaptureError: the module, its arguments or the dynamic axes don't allow it.
+    """
+    kwargs = dict(kwargs or {})
+    _check_module(model)
+    leaves, structure = pytree.tree_flatten((tuple(args), kwargs))
+    # Views of their own, so that a tensor that is passed twice counts as two inputs.
+    leaves = [x.detach() if isinstance(x, torch.Tensor) else x for x in leaves]
+    positions = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
+    names = _input_names(model, args, kwargs, input_names)
+    tensors = {name: leaves[i] for name, i in zip(names, positions, strict=True)}
+    _check_devices(model, tensors)
+    axes = _resolve_axes(tensors, dynamic_axes or {})
+    sizes = _traced_sizes(tensors, axes, list(assertions))
+    for name, i in zip(names, positions, strict=True):
+        wanted = {axis: sizes[symbol] for axis, symbol in axes.get(name, {}).items()}
+        leaves[i] = resize(leaves[i], wanted).detach()
+        tensors[name] = leaves[i]
+    example_args, example_kwargs = pytree.tree_unflatten(leaves, structure)
+    program = _export(model, example_args, example_kwargs, tensors, axes)
+    symbols = _symbols(program, names, axes)
+    outputs = None if output_names is None else tuple(output_names)
+    return Capture(program, tuple(names), outputs, symbols, axes)
+
+
+def _check_module(model: torch.nn.Module) -> None:
+    if not isinstance(model, torch.nn.Module):
+        raise CaptureError(
+            f"model={type(model).__name__}: can't be captured, since it is no torch.nn.Module; "
+            "wrap the function in a module whose forward calls it."
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise CaptureError(
+            f"model={type(model).__name__}: can't be captured, since it is a ScriptModule and "
+            "torch.export needs Python code; pass the module it was scripted from."
+        )
+    training = [name or "the model itself" for name, m in model.named_modules() if m.training]
+    if training:
+        raise CaptureError(
+            f"model={type(model).__name__}: can't be captured in training mode "
+            f"({training[0]} is), since dropout and batch normalisation behave differently "
+            "there; call model.eval() first."
+        )
+
+
+def _check_devices(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    named = [*model.named_parameters(), *model.named_buffers(), *tensors.items()]
+    devices: dict[torch.device, str] = {}
+    for name, tensor in named:
+        devices.setdefault(tensor.device, name)
+    if len(devices) > 1:
+        listed = ", ".join(f"{name!r} is on {device}" for device, name in devices.items())
+        raise CaptureError(
+            f"model and arguments: can't be captured, since they are on different devices "
+            f"({listed}); move them to one device, for example model.cpu()."
+        )
+    if torch.device("meta") in devices:
+        raise CaptureError(
+            "model and arguments: can't be captured on the meta device, since it holds no "
+            "values to export; load the weights first, for example model.to_empty(device='cpu') "
+            "and load_state_dict."
+        )
+
+
+def _input_names(
+    model: torch.nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    given: Sequence[str] | None,
+) -> list[str]:
+    """A name for each tensor among the arguments, given by the user or read off `forward`."""
+    try:
+        bound = inspect.signature(model.forward).bind(*args, **kwargs)
+    except TypeError as error:
+        raise CaptureError(
+            f"args: {len(args)} positional and {len(kwargs)} keyword arguments don't fit "
+            f"{type(model).__name__}.forward, since {error}; pass what forward takes."
+        ) from error
+    paths = pytree.tree_flatten_with_path(dict(bound.arguments))[0]
+    tensors = [path for path, leaf in paths if isinstance(leaf, torch.Tensor)]
+    names = ["_".join(_key_text(key) for key in path) for path in tensors]
+    if given is None:
+        return names
+    if len(given) != len(names):
+        raise CaptureError(
+            f"input_names={list(given)}: {len(given)} names don't fit, since there are "
+            f"{len(names)} tensors among the arguments ({', '.join(names) or 'none'}); "
+            "give one name for each of them."
+        )
+    _refuse_repeated("input_names", given)
+    return list(given)
+
+
+def _key_text(key: Any) -> str:
+    return str(next(getattr(key, a) for a in ("key", "idx", "name") if hasattr(key, a)))
+
+
+def _refuse_repeated(argument: str, names: Sequence[str]) -> None:
+    repeated = sorted({name for name in names if list(names).count(name) > 1})
+    if repeated:
+        raise CaptureError(
+            f"{argument}={list(names)}: {repeated[0]!r} is given twice, but each name stands "
+            "for one tensor; give different names."
+        )
+
+
+def _resolve_axes(
+    tensors: Mapping[str, torch.Tensor], dynamic_axes: DynamicAxes
+) -> dict[str, dict[int, str]]:
+    """Names and axes checked, axes made positive, torch's `Dim` objects taken by name."""
+    resolved: dict[str, dict[int, str]] = {}
+    for name, axes in dynamic_axes.items():
+        if name not in tensors:
+            raise CaptureError(
+                f"dynamic_axes={{{name!r}: ...}}: there is no input {name!r}; "
+                f"the inputs are {', '.join(map(repr, tensors)) or 'none'}."
+            )
+        rank = tensors[name].dim()
+        for axis, symbol in axes.items():
+            where = f"dynamic_axes={{{name!r}: {{{axis}: {_symbol_name(symbol)!r}}}}}"
+            if not -rank <= axis < rank:
+                raise CaptureError(
+                    f"{where}: axis {axis} is out of range, since {name!r} has shape "
+                    f"{list(tensors[name].shape)}; use an axis from {-rank} to {rank - 1}."
+                )
+            if not _symbol_name(symbol).isidentifier():
+                raise CaptureError(
+                    f"{where}: {_symbol_name(symbol)!r} can't be a symbol, since a symbol is "
+                    "a letter followed by letters, digits and underscores; rename it."
+                )
+            positive = axis % rank
+            if positive in resolved.setdefault(name, {}):
+                raise CaptureError(
+                    f"{where}: axis {positive} of {name!r} is given twice; give it one symbol."
+                )
+            resolved[name][positive] = _symbol_name(symbol)
+    return resolved
+
+
+def _symbol_name(symbol: Any) -> str:
+    return symbol if isinstance(symbol, str) else str(getattr(symbol, "__name__", symbol))
+
+
+def _traced_sizes(
+    tensors: Mapping[str, torch.Tensor],
+    axes: Mapping[str, Mapping[int, str]],
+    assertions: list[Assertion],
+) -> dict[str, int]:
+    """A size for each symbol: the example's where it can be told apart, else one near it.
+
+    Sizes of 0 and 1 and sizes that two symbols share would be taken for constants or for
+    one symbol by the tracer.
+    """
+    sizes: dict[str, int] = {}
+    for name, symbols in axes.items():
+        for axis, symbol in symbols.items():
+            wanted = sizes.get(symbol) or tensors[name].shape[axis]
+            taken = {s for other, s in sizes.items() if other != symbol}
+            candidates = [wanted, *range(_SMALLEST_TRACED, _SMALLEST_TRACED + 64)]
+            fitting = (
+                c
+                for c in candidates
+                if c >= _SMALLEST_TRACED
+                and c not in taken
+                and all(a.holds({symbol: c}) for a in assertions if a.scenario is None)
+            )
+            size = next(fitting, None)
+            if size is None:
+                raise CaptureError(
+                    f"dynamic_axes={{{name!r}: {{{axis}: {symbol!r}}}}}: no size of {symbol} "
+                    f"could be traced, since the assertions leave none of 2 or more; "
+                    "relax them, or leave the axis static."
+                )
+            sizes[symbol] = size
+    return sizes
+
+
+def _export(
+    model: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    tensors: Mapping[str, torch.Tensor],
+    axes: Mapping[str, Mapping[int, str]],
+) -> ExportedProgram:
+    dims = {symbol: Dim(symbol, min=0) for of in axes.values() for symbol in of.values()}
+    shapes = ShapesCollection()
+    for name, of in axes.items():
+        shapes[tensors[name]] = {axis: dims[symbol] for axis, symbol in of.items()}
+    dynamic = shapes.dynamic_shapes(model, args, kwargs) if axes else None
+    try:
+        with torch.no_grad():
+            return torch.export.export(
+                model, args, kwargs, dynamic_shapes=dynamic, strict=False
+            )
+    except Exception as error:
+        raise CaptureError(
+            f"model={type(model).__name__}: torch.export could not capture it as one graph, "
+            f"since {str(error).strip()}"
+        ) from error
+
+
+def _symbols(
+    program: ExportedProgram, names: Sequence[str], axes: Mapping[str, Mapping[int, str]]
+) -> dict[sympy.Symbol, str]:
+    """The user's name of each of torch's symbols, read off the shapes of the inputs."""
+    placeholders = {n.name: n for n in program.graph.nodes if n.op == "placeholder"}
+    tensors = [
+        placeholders[spec.arg.name].meta["val"]
+        for spec in program.graph_signature.input_specs
+        if spec.kind == torch.export.graph_signature.InputKind.USER_INPUT
+        and isinstance(spec.arg, torch.export.graph_signature.TensorArgument)
+    ]
+    symbols: dict[sympy.Symbol, str] = {}
+    for name, tensor in zip(names, tensors, strict=True):
+        for axis, symbol in axes.get(name, {}).items():
+            size = tensor.shape[axis]
+            expression = size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
+            if not isinstance(expression, sympy.Symbol):
+                raise CaptureError(
+                    f"dynamic_axes={{{name!r}: {{{axis}: {symbol!r}}}}}: axis {axis} of {name!r} "
+                    f"became {expression} while tracing, since the model fixes that size; "
+                    "leave the axis out of dynamic_axes, or remove the code that fixes it."
+                )
+            symbols[expression] = symbol
+    return symbols

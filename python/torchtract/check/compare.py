@@ -1,0 +1,99 @@
+"""One output of tract beside PyTorch's, element by element."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["LEVELS", "Comparison", "Tolerance", "compare", "tolerance_for"]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """An element is right where `abs(tract - torch) <= atol + rtol * abs(torch)`.
+
+    Attributes:
+        outliers: share of elements that may be outside.
+    """
+
+    atol: float
+    rtol: float
+    outliers: float = 0.0
+
+
+#: tract's levels (`Approximation` of tract-data), for types other than float16.
+LEVELS = {
+    "exact": Tolerance(0.0, 0.0),
+    "close": Tolerance(1e-7, 1e-7),
+    "approximate": Tolerance(1e-4, 5e-4),
+    "very": Tolerance(5e-2, 1e-2),
+    "super": Tolerance(0.1, 0.05, 0.0001),
+    "ultra": Tolerance(0.2, 0.1, 0.0005),
+}
+_HALF_LEVELS = {"close": Tolerance(1e-3, 1e-3), "approximate": Tolerance(1e-3, 5e-3)}
+# tract compares these as it does float32; 8 bits of precision need one rounding step at least.
+_BFLOAT_LEVELS = {"close": Tolerance(1e-2, 8e-3), "approximate": Tolerance(1e-2, 1.6e-2)}
+
+
+def tolerance_for(level: str, dtype: np.dtype) -> Tolerance:
+    """The tolerance of a level for an element type. Integers and booleans are compared exactly."""
+    if dtype.kind in "biu":
+        return LEVELS["exact"]
+    special = {"float16": _HALF_LEVELS, "bfloat16": _BFLOAT_LEVELS}.get(dtype.name, {})
+    return special.get(level, LEVELS[level])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far an output of tract is from PyTorch's.
+
+    Attributes:
+        ok: within the tolerance.
+        max_abs: largest absolute difference.
+        max_rel: largest difference relative to PyTorch's value.
+        outliers: share of elements outside of the tolerance.
+        index: position of the worst element, () for one without elements.
+        expected: PyTorch's value there.
+        actual: tract's value there.
+    """
+
+    ok: bool
+    max_abs: float
+    max_rel: float
+    outliers: float
+    index: tuple[int, ...]
+    expected: object
+    actual: object
+
+
+def compare(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> Comparison:
+    """Compare two arrays of one shape and type.
+
+    Two NaNs are equal, and so are two infinities of one sign; a NaN or an infinity beside
+    anything else is infinitely far away.
+    """
+    if expected.size == 0:
+        return Comparison(True, 0.0, 0.0, 0.0, (), None, None)
+    wide = np.complex128 if expected.dtype.kind == "c" else np.float64
+    a, e = actual.astype(wide), expected.astype(wide)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        difference = np.abs(a - e)
+        same = (actual == expected) | (np.isnan(a) & np.isnan(e))
+        difference[same] = 0.0
+        difference[np.isnan(difference)] = np.inf
+        magnitude = np.abs(e)
+        relative = np.where(difference == 0, 0.0, difference / magnitude)
+        allowed = tolerance.atol + tolerance.rtol * np.where(np.isfinite(magnitude), magnitude, 0.0)
+        excess = difference - allowed
+    worst = np.unravel_index(int(np.argmax(excess)), expected.shape)
+    outliers = float(np.mean(excess > 0))
+    return Comparison(
+        ok=outliers <= tolerance.outliers,
+        max_abs=float(difference.max()),
+        max_rel=float(relative.max()),
+        outliers=outliers,
+        index=tuple(int(i) for i in worst),
+        expected=expected[worst].item() if hasattr(expected[worst], "item") else expected[worst],
+        actual=actual[worst].item() if hasattr(actual[worst], "item") else actual[worst],
+    )

@@ -1,0 +1,80 @@
+"""A user's example arguments, and the same values at other sizes of the model's symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from torchtract.errors import RunError
+from torchtract.runtime import Model
+from torchtract.sizes import Assertion, evaluate, resize
+
+__all__ = ["Example"]
+
+#: How many sizes of each symbol are tried, the smallest and the example's among them.
+_SIZES_PER_SYMBOL = 3
+
+
+class Example:
+    """Example arguments of a module that was exported to a model.
+
+    Attributes:
+        sizes: the size that each symbol has in the example.
+    """
+
+    def __init__(self, model: Model, args: Any, kwargs: Mapping[str, Any]) -> None:
+        args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
+        self._model = model
+        self._leaves, self._structure = pytree.tree_flatten((args, dict(kwargs)))
+        self._tensors = [i for i, x in enumerate(self._leaves) if isinstance(x, torch.Tensor)]
+        if len(self._tensors) != len(model.inputs):
+            raise RunError(
+                f"args: {len(self._tensors)} tensors don't fit the model, which has "
+                f"{len(model.inputs)} inputs ({', '.join(f.name for f in model.inputs)}); "
+                "pass the arguments that it was exported with."
+            )
+        self._assertions = [Assertion.parse(text) for text in model.assertions]
+        self.sizes = {
+            str(size): self._leaves[i].shape[axis]
+            for i, fact in zip(self._tensors, model.inputs, strict=True)
+            for axis, size in enumerate(fact.shape)
+            if size in model.symbols
+        }
+
+    def at(
+        self, sizes: Mapping[str, int]
+    ) -> tuple[list[torch.Tensor], tuple[Any, ...], dict[str, Any]]:
+        """Input tensors, positional and keyword arguments at these sizes."""
+        leaves = list(self._leaves)
+        for i, fact in zip(self._tensors, self._model.inputs, strict=True):
+            symbolic = {axis: s for axis, s in enumerate(fact.shape) if isinstance(s, str)}
+            leaves[i] = resize(leaves[i], {a: evaluate(s, sizes) for a, s in symbolic.items()})
+        args, kwargs = pytree.tree_unflatten(leaves, self._structure)
+        return [leaves[i] for i in self._tensors], args, kwargs
+
+    def other_sizes(self) -> Iterator[dict[str, int]]:
+        """Sizes to try beside the example's own, no two symbols in step."""
+        choices = {symbol: self._choices(symbol) for symbol in self.sizes}
+        for turn in range(_SIZES_PER_SYMBOL):
+            sizes = {
+                symbol: options[(turn + shift) % len(options)]
+                for shift, (symbol, options) in enumerate(choices.items())
+            }
+            if sizes != self.sizes and self._allowed(sizes):
+                yield sizes
+
+    def _choices(self, symbol: str) -> list[int]:
+        own = self.sizes[symbol]
+        # Without a lower bound from the user, an empty axis is not expected to work.
+        bounded = not self._allowed({symbol: -1})
+        smallest = next(
+            (n for n in range(0 if bounded else 1, own) if self._allowed({symbol: n})), own
+        )
+        wanted = dict.fromkeys([smallest, own, own + 1, own + 2, max(own - 1, smallest)])
+        return [n for n in wanted if self._allowed({symbol: n})][:_SIZES_PER_SYMBOL]
+
+    def _allowed(self, sizes: Mapping[str, int]) -> bool:
+        return all(a.holds(sizes) for a in self._assertions if a.scenario is None)

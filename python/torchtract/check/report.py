@@ -1,0 +1,74 @@
+"""What a check found, as data and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from io import StringIO
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+
+from torchtract.check.compare import Comparison
+
+__all__ = ["IoReport", "OutputRow"]
+
+
+@dataclass(frozen=True)
+class OutputRow:
+    """One output at one size of each symbol."""
+
+    output: str
+    sizes: Mapping[str, int]
+    shape: tuple[int, ...]
+    dtype: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class IoReport:
+    """Every comparison of a check that passed.
+
+    Attributes:
+        rows: one for each output at each size.
+        refused: sizes that were left out, since PyTorch itself refuses them, with its reason.
+        tolerance: the level that was applied.
+    """
+
+    rows: tuple[OutputRow, ...]
+    refused: tuple[str, ...]
+    tolerance: str
+
+    @property
+    def max_abs(self) -> float:
+        """Largest absolute difference in any output."""
+        return max((row.comparison.max_abs for row in self.rows), default=0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return asdict(self)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = Table(title=f"tract against PyTorch ({self.tolerance})", title_justify="left")
+        for column in ("output", "sizes", "shape", "dtype"):
+            table.add_column(column)
+        for column in ("max abs", "max rel"):
+            table.add_column(column, justify="right")
+        for row in self.rows:
+            table.add_row(
+                row.output,
+                " ".join(f"{k}={v}" for k, v in row.sizes.items()) or "-",
+                "×".join(map(str, row.shape)) or "scalar",
+                row.dtype,
+                f"{row.comparison.max_abs:.2e}",
+                f"{row.comparison.max_rel:.2e}",
+            )
+        yield table
+        for line in self.refused:
+            yield f"left out, since PyTorch refuses it: {line}"
+
+    def __str__(self) -> str:
+        console = Console(file=StringIO(), width=100)
+        console.print(self)
+        return console.file.getvalue().rstrip()  # type: ignore[attr-defined, no-any-return]

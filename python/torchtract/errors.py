@@ -1,0 +1,101 @@
+"""Every exception that torchtract raises on purpose. Imports nothing.
+
+A message says, in this order: what the user wrote, what was refused, why, what to do.
+"""
+
+from __future__ import annotations
+
+
+class TorchTractError(Exception):
+    """Base of all errors of this package."""
+
+
+class ExportError(TorchTractError):
+    """A PyTorch module could not be turned into an NNEF archive.
+
+    Attributes:
+        source: the user's code it is about, as ``file:line (module.path)``, where known.
+    """
+
+    def __init__(self, message: str, *, source: str | None = None) -> None:
+        super().__init__(message)
+        self.source = source
+
+
+class CaptureError(ExportError):
+    """The module, its arguments or its dynamic axes could not be captured as one graph."""
+
+
+class UnsupportedOpError(ExportError):
+    """The program holds operators that have no lowering to NNEF.
+
+    Attributes:
+        refusals: one entry per refused operator and line of user code.
+    """
+
+    def __init__(
+        self, message: str, *, refusals: tuple[str, ...] = (), source: str | None = None
+    ) -> None:
+        super().__init__(message, source=source)
+        self.refusals = refusals
+
+
+class LoweringError(ExportError):
+    """A lowering failed, or a registered lowering does not fit its operator's schema."""
+
+
+class FormatError(ExportError):
+    """A graph can't be said in NNEF for the asked version of tract, or can't be written."""
+
+
+class EngineError(TorchTractError):
+    """Something that happened inside tract, or on the way to it."""
+
+
+class LoadError(EngineError):
+    """A file, folder or byte string is not a model that tract can load."""
+
+
+class SymbolError(EngineError):
+    """A symbol is unknown, free where a number is needed, or has a value that is not allowed."""
+
+
+class PulseError(EngineError):
+    """A model can't be turned into a streaming one."""
+
+
+class RunError(EngineError):
+    """Inputs don't fit the model, or tract failed while running it."""
+
+
+class MismatchError(EngineError):
+    """tract and PyTorch gave different numbers.
+
+    Attributes:
+        output: name of the worst output.
+        max_abs: largest absolute difference found in it, NaN if its type or shape differs.
+        max_rel: largest relative difference found in it, NaN likewise.
+        index: position of the worst element, () likewise.
+        node: name of the first node that differs, where it was looked for.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        output: str,
+        max_abs: float = float("nan"),
+        max_rel: float = float("nan"),
+        index: tuple[int, ...] = (),
+        node: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.output = output
+        self.max_abs = max_abs
+        self.max_rel = max_rel
+        self.index = index
+        self.node = node
+
+
+class ConstantReferenceWarning(UserWarning):
+    """A check compared with a reference that has one value everywhere, so it shows nothing."""

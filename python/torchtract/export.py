@@ -1,0 +1,157 @@
+"""`export_model_to_nnef`: every stage from a PyTorch module to a checked NNEF archive, in order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchtract import _native
+from torchtract.capture import DynamicAxes, capture
+from torchtract.check import check_io
+from torchtract.debug_bundle import write_debug_bundle
+from torchtract.decompose import decompose
+from torchtract.errors import EngineError, FormatError
+from torchtract.lower import lower
+from torchtract.nnef import Graph, check_writable, schema, staged, write_archive
+from torchtract.passes import run_passes
+from torchtract.runtime import load
+from torchtract.sizes import assertions_of
+
+__all__ = ["TractNNEF", "export_model_to_nnef"]
+
+log = logging.getLogger(__name__)
+
+_EXTENSIONS = ("tract_assert ", "tract_symbol ", "tract_registry ", "KHR_")
+
+
+@dataclass(frozen=True)
+class TractNNEF:
+    """What the archive is for, and how it is checked.
+
+    Attributes:
+        version: the oldest tract that must read the file. The in-process check always
+            runs on the embedded one, which is the default.
+        check_io: run PyTorch and tract on the same inputs at several sizes of each symbol,
+            and refuse the file if they differ.
+        dynamic_axes: per input name, the symbol of each dynamic axis.
+        check_io_tolerance: one of tract's levels: `exact`, `close`, `approximate`, `very`,
+            `super`, `ultra`.
+    """
+
+    version: str = schema.EMBEDDED
+    check_io: bool = True
+    dynamic_axes: DynamicAxes = field(default_factory=dict)
+    check_io_tolerance: str = "approximate"
+
+    def __post_init__(self) -> None:
+        schema.check_version(self.version)
+
+
+def export_model_to_nnef(
+    model: torch.nn.Module,
+    args: torch.Tensor | Sequence[Any],
+    file_path_export: str | PathLike[str],
+    inference_target: TractNNEF | None = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    compression_level: int | None = None,
+    debug_bundle_path: str | PathLike[str] | None = None,
+    custom_extensions: Iterable[str] | None = None,
+) -> Path:
+    """Write a PyTorch module as an NNEF archive that tract loads.
+
+    Args:
+        model: the module, in evaluation mode.
+        args: example arguments of its `forward`; one tensor stands for a tuple of one.
+        file_path_export: `.nnef.tgz`, `.nnef.tar`, or a folder.
+        inference_target: version, dynamic axes and checks.
+        input_names: one for each tensor among the arguments.
+        output_names: one for each output tensor.
+        kwargs: example keyword arguments of `forward`.
+        compression_level: of a `.tgz`, 0 (none) to 9 (smallest).
+        debug_bundle_path: where to write what is needed to look into a failed check.
+        custom_extensions: lines for the graph's head, such as `tract_assert B >= 1`.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        CaptureError: the module, its arguments or the dynamic axes can't be captured.
+        UnsupportedOpError: calls in the module have no counterpart; all are listed by line.
+        FormatError: the graph can't be said for this version, or the file can't be written.
+        MismatchError: tract gives other numbers than PyTorch. No file is left behind.
+    """
+    target = inference_target or TractNNEF()
+    path = Path(file_path_export)
+    check_writable(path)
+    extensions = _extensions(custom_extensions)
+    args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
+    captured = capture(
+        model,
+        args,
+        kwargs,
+        input_names=input_names,
+        output_names=output_names,
+        dynamic_axes=target.dynamic_axes,
+        assertions=assertions_of(extensions),
+    )
+    program = decompose(captured.program)
+    graph = lower(program, captured.inputs, captured.outputs, captured.symbols)
+    graph.extensions = extensions
+    graph.properties = _properties(graph)
+    run_passes(graph)
+    schema.check_graph(graph, target.version)
+    with staged(path) as unfinished:
+        write_archive(
+            graph, unfinished, version=target.version, compression_level=compression_level
+        )
+        if target.check_io:
+            _check(model, unfinished, args, kwargs, target, debug_bundle_path)
+    return path
+
+
+def _extensions(custom: Iterable[str] | None) -> list[str]:
+    """The user's extension lines without the word `extension` and the semicolon."""
+    lines = [line.strip().removeprefix("extension ").removesuffix(";") for line in custom or ()]
+    unknown = [line for line in lines if not line.startswith(_EXTENSIONS)]
+    if unknown:
+        raise FormatError(
+            f"custom_extensions=[{unknown[0]!r}]: tract knows no such extension; "
+            f"use one of {', '.join(_EXTENSIONS)}."
+        )
+    return lines
+
+
+def _properties(graph: Graph) -> dict[str, str]:
+    """Versions, and the modules by which a profile is grouped. Nothing about the machine."""
+    modules = dict.fromkeys(o.module for o in graph.operations if o.module)
+    return {
+        "torchtract.version": _native.__version__,
+        "torch.version": torch.__version__.split("+")[0],
+        "torchtract.modules": " ".join(modules),
+    }
+
+
+def _check(
+    model: torch.nn.Module,
+    path: Path,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None,
+    target: TractNNEF,
+    debug_bundle_path: str | PathLike[str] | None,
+) -> None:
+    try:
+        report = check_io(model, load(path), args, kwargs, tolerance=target.check_io_tolerance)
+    except EngineError as error:
+        if debug_bundle_path is not None:
+            write_debug_bundle(Path(debug_bundle_path), path, args, kwargs, error)
+        raise
+    log.info("%s", report)

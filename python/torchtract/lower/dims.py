@@ -1,0 +1,85 @@
+"""Sizes as tract writes them: sympy expressions of torch's tracer in tract's syntax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sympy
+from sympy.printing.str import StrPrinter
+from torch.utils._sympy import functions as torch_functions
+
+from torchtract.lower.checks import Refusal
+from torchtract.lower.value import Size
+
+__all__ = ["dim_text"]
+
+
+class _DimPrinter(StrPrinter):  # type: ignore[misc]
+    """Prints `+ - * /` over symbols, with tract's rounding-down division."""
+
+    def __init__(self, symbols: Mapping[sympy.Symbol, str]) -> None:
+        super().__init__({"order": "none"})
+        self.symbols = symbols
+
+    def _print_Symbol(self, expr: sympy.Symbol) -> str:
+        if expr not in self.symbols:
+            raise Refusal(f"a size depends on {expr}, which is known only while running")
+        return self.symbols[expr]
+
+    def _print_FloorDiv(self, expr: sympy.Expr) -> str:
+        base, divisor = expr.args
+        if not isinstance(divisor, sympy.Integer):
+            raise Refusal(f"the size {expr} divides by a symbol, which tract has no way to say")
+        return f"({self._print(base)}) / {divisor}"
+
+    def _print_Mul(self, expr: sympy.Expr) -> str:
+        numbers = [a for a in expr.args if isinstance(a, sympy.Integer)]
+        others = [a for a in expr.args if not isinstance(a, sympy.Integer)]
+        factors = [self._factor(a) for a in others] + [str(n) for n in numbers]
+        return " * ".join(factors)
+
+    def _factor(self, expr: sympy.Expr) -> str:
+        text = str(self._print(expr))
+        simple = isinstance(expr, (sympy.Symbol, sympy.Integer, sympy.Pow))
+        return text if simple else f"({text})"
+
+    def _print_Add(self, expr: sympy.Expr, order: object = None) -> str:
+        # Numbers last and no leading minus: `S - 1`, as people write it.
+        terms = sorted(expr.args, key=lambda a: (a.is_Integer, a.could_extract_minus_sign()))
+        text = str(self._print(terms[0]))
+        for term in terms[1:]:
+            negative = term.could_extract_minus_sign()
+            text += f" - {self._factor(-term)}" if negative else f" + {self._print(term)}"
+        return text
+
+    def _print_Pow(self, expr: sympy.Expr) -> str:
+        base, exponent = expr.args
+        if not (isinstance(exponent, sympy.Integer) and exponent > 0):
+            raise Refusal(f"the size {expr} is no whole-number expression over the symbols")
+        return " * ".join([self._factor(base)] * int(exponent))
+
+    def _print_Mod(self, expr: sympy.Expr) -> str:
+        base, divisor = expr.args
+        floor = torch_functions.FloorDiv(base, divisor)
+        return f"{self._factor(base)} - ({self._print(floor)}) * {divisor}"
+
+    _print_PythonMod = _print_Mod
+
+    def emptyPrinter(self, expr: sympy.Basic) -> str:  # noqa: N802  (sympy's name)
+        raise Refusal(f"the size {expr} has no counterpart in tract")
+
+    def _print_Function(self, expr: sympy.Expr) -> str:
+        return self.emptyPrinter(expr)
+
+
+def dim_text(size: Size, symbols: Mapping[sympy.Symbol, str]) -> str:
+    """A size in tract's syntax: `S * 2`, `(S + 3) / 4`, `-1 + S`.
+
+    Args:
+        size: a number or an expression.
+        symbols: the user's name of each symbol.
+
+    Raises:
+        Refusal: the expression holds something that tract's dimensions can't say.
+    """
+    return str(size) if isinstance(size, int) else str(_DimPrinter(symbols).doprint(size))

@@ -1,0 +1,199 @@
+"""The walk over an exported program: every node lowered, every refusal collected."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import sympy
+import torch
+from torch._ops import OpOverload
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
+
+from torchtract.errors import CaptureError, LoweringError, UnsupportedOpError
+from torchtract.lower.builder import Builder
+from torchtract.lower.checks import Refusal
+from torchtract.lower.dtypes import datum_type
+from torchtract.lower.registry import lowering_of
+from torchtract.lower.source import module_path, source_line
+from torchtract.lower.value import Fact, Value, fact_of, size_of
+from torchtract.nnef import Graph, Names, check_identifier, identifier
+
+__all__ = ["lower"]
+
+
+def lower(
+    program: ExportedProgram,
+    inputs: Sequence[str],
+    outputs: Sequence[str] | None,
+    symbols: Mapping[sympy.Symbol, str],
+) -> Graph:
+    """The NNEF graph of an exported program.
+
+    Args:
+        program: with functional operators only.
+        inputs: a name for each tensor among its user inputs.
+        outputs: a name for each output, by default `output` or `output_0`, `output_1` ...
+        symbols: the user's name of each symbol in its shapes.
+
+    Raises:
+        UnsupportedOpError: it holds calls that can't be said in NNEF; all of them are listed.
+        LoweringError: a lowering failed.
+        CaptureError: the program changes its buffers, or the names don't fit its outputs.
+        FormatError: a name is no NNEF identifier.
+    """
+    return _Walk(program, inputs, outputs, symbols).run()
+
+
+class _Walk:
+    def __init__(
+        self,
+        program: ExportedProgram,
+        inputs: Sequence[str],
+        outputs: Sequence[str] | None,
+        symbols: Mapping[sympy.Symbol, str],
+    ) -> None:
+        self.program = program
+        self.inputs = inputs
+        self.outputs = outputs
+        self.graph = Graph(symbols=sorted(set(symbols.values())))
+        self.names = Names(reserved=self.graph.symbols)
+        self.builder = Builder(self.graph, self.names, symbols)
+        self.values: dict[torch.fx.Node, Any] = {}
+        self.refusals: dict[str, str] = {}
+
+    def run(self) -> Graph:
+        user_inputs = iter(self.inputs)
+        specs = {s.arg.name: s for s in self.program.graph_signature.input_specs}
+        for name in (*self.inputs, *(self.outputs or ())):
+            check_identifier(name)
+            self.names.reserve(name)
+        for node in self.program.graph.nodes:
+            if node.op == "placeholder":
+                self.values[node] = self._placeholder(specs[node.name], node, user_inputs)
+            elif node.op == "call_function":
+                self.values[node] = self._call(node)
+            elif node.op == "output":
+                self._finish(node)
+        self._raise_refusals()
+        return self.graph
+
+    def _placeholder(self, spec: Any, node: torch.fx.Node, user_inputs: Iterator[str]) -> Any:
+        if spec.kind == InputKind.USER_INPUT:
+            if not isinstance(spec.arg, TensorArgument):
+                return getattr(spec.arg, "value", None)
+            return self._input(next(user_inputs), fact_of(node.meta["val"]))
+        label = spec.target
+        constants = self.program.constants
+        tensor = constants[label] if label in constants else self.program.state_dict[label]
+        return self.builder.constant(tensor, label=label)
+
+    def _input(self, name: str, fact: Fact) -> Value:
+        self.builder.enter(name, "", (fact,))
+        value = self.builder.emit(
+            "tract_core_external",
+            like=fact,
+            shape=list(fact.shape),
+            datum_type=datum_type(fact.dtype),
+        )
+        self.graph.rename(value.name, name, len(self.graph.operations) - 1)
+        self.graph.inputs.append(name)
+        return Value(fact.dtype, fact.shape, name)
+
+    def _call(self, node: torch.fx.Node) -> Any:
+        known = node.meta.get("val")
+        if isinstance(known, (int, float, bool)):
+            return known
+        if isinstance(known, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+            return size_of(known) if isinstance(known, torch.SymInt) else known.node.expr
+        if node.target is operator.getitem:
+            return self.values[node.args[0]][node.args[1]]  # type: ignore[index]
+        results = _facts(known)
+        module = module_path(node)
+        name = _op_name(node)
+        self.builder.enter(identifier("_".join(filter(None, [module, name]))), module, results)
+        try:
+            outputs = self.builder.leave(self._lower(node))
+        except Refusal as refusal:
+            self.refusals[f"{node.target}: {refusal}"] = source_line(node)
+            outputs = tuple(Value(f.dtype, f.shape, "refused") for f in results)
+        return outputs if isinstance(known, (tuple, list)) else outputs[0]
+
+    def _lower(self, node: torch.fx.Node) -> tuple[Value, ...]:
+        lowering = lowering_of(node.target)
+        if lowering is None:
+            raise Refusal("it has no lowering to NNEF")
+        args = torch.fx.map_arg(node.args, lambda n: self.values[n])
+        kwargs = torch.fx.map_arg(node.kwargs, lambda n: self.values[n])
+        try:
+            result = lowering.function(self.builder, **lowering.bind(args, kwargs))
+        except Refusal:
+            raise
+        except Exception as error:
+            where = source_line(node)
+            raise LoweringError(
+                f"{where}: {node.target} could not be lowered, since its lowering failed with "
+                f"{type(error).__name__}: {error}; this is a defect of the lowering.",
+                source=where,
+            ) from error
+        return tuple(result) if isinstance(result, (tuple, list)) else (result,)
+
+    def _finish(self, node: torch.fx.Node) -> None:
+        signature = self.program.graph_signature
+        for spec, value in zip(signature.output_specs, node.args[0], strict=True):
+            if spec.kind != OutputKind.USER_OUTPUT:
+                raise CaptureError(
+                    f"{spec.target}: can't be exported, since forward changes it in place and "
+                    "an NNEF graph keeps no state; return the new value as an output instead."
+                )
+            if isinstance(value, torch.fx.Node):
+                self.graph.outputs.append(self._output(self.values[value]))
+        self._name_outputs()
+
+    def _output(self, value: Value) -> str:
+        """The value as something that an output name can be given to, and to no other."""
+        plain = value.literal is None and value.name not in (
+            *self.graph.inputs,
+            *self.graph.outputs,
+            *self.graph.variables,
+        )
+        self.builder.enter("output", "", (value,))
+        return value.name if plain else self.builder.emit("copy", value).name
+
+    def _name_outputs(self) -> None:
+        count = len(self.graph.outputs)
+        default = ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
+        names = list(self.outputs or default)
+        if len(names) != count:
+            raise CaptureError(
+                f"output_names={names}: {len(names)} names don't fit, since forward returns "
+                f"{count} tensors; give one name for each of them."
+            )
+        for old, new in zip(list(self.graph.outputs), names, strict=True):
+            self.graph.rename(old, new)
+        self.graph.outputs = names
+
+    def _raise_refusals(self) -> None:
+        if not self.refusals:
+            return
+        lines = tuple(f"{where}: {what}" for what, where in self.refusals.items())
+        raise UnsupportedOpError(
+            f"{len(lines)} operator call(s) of the model can't be exported:\n  "
+            + "\n  ".join(lines)
+            + "\nRewrite these lines with supported operators, or register a lowering for them "
+            "with torchtract.lower.lowers.",
+            refusals=lines,
+            source=next(iter(self.refusals.values())),
+        )
+
+
+def _facts(known: Any) -> tuple[Fact, ...]:
+    values = known if isinstance(known, (tuple, list)) else [known]
+    return tuple(fact_of(v) for v in values if isinstance(v, torch.Tensor))
+
+
+def _op_name(node: torch.fx.Node) -> str:
+    target = node.target
+    return target._opname if isinstance(target, OpOverload) else str(node.name)

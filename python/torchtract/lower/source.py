@@ -1,0 +1,29 @@
+"""From a node of the exported program to the user's own line and module."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+
+__all__ = ["module_path", "source_line"]
+
+_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
+_TORCH = str(Path(torch.__file__).parent)
+
+
+def module_path(node: torch.fx.Node) -> str:
+    """Path of the innermost module that the node was traced in, "" for the model itself."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    path = str(stack[-1][0]) if stack else ""
+    return re.sub(r"@\d+$", "", path)
+
+
+def source_line(node: torch.fx.Node) -> str:
+    """`file:line (module.path)` of the innermost frame outside of torch, as far as known."""
+    frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
+    outside = [f for f in frames if not f["file"].startswith(_TORCH)] or frames
+    where = f"{outside[-1]['file']}:{outside[-1]['line']}" if outside else "unknown line"
+    path = module_path(node)
+    return f"{where} (in module {path})" if path else where

@@ -1,0 +1,135 @@
+"""Which sizes the symbols of a model may take, and example inputs brought to those sizes."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torchtract.errors import CaptureError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Assertion", "assertions_of", "evaluate", "resize"]
+
+_COMPARE = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+}
+_ARITHMETIC = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.floordiv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """A `tract_assert` line: a comparison that holds for every size the model is used at.
+
+    Attributes:
+        text: as the user wrote it, `S + P < 2048`.
+        symbols: names of the symbols in it.
+        scenario: name before the colon in `tg: S == 1`, or None. A scenario's assertion
+            holds in that scenario only, so it does not restrict the model as a whole.
+    """
+
+    text: str
+    symbols: frozenset[str]
+    scenario: str | None
+    comparison: ast.Compare
+
+    @classmethod
+    def parse(cls, line: str) -> Assertion:
+        """Read the part of a `tract_assert` line that follows the word.
+
+        Raises:
+            CaptureError: it is not a comparison of integer expressions over symbols.
+        """
+        scenario, _, text = line.rpartition(":")
+        try:
+            node = ast.parse(text.strip(), mode="eval").body
+        except SyntaxError:
+            node = None
+        if not isinstance(node, ast.Compare) or not all(type(o) in _COMPARE for o in node.ops):
+            raise CaptureError(
+                f"tract_assert {line.strip()}: not an assertion, since it is no comparison "
+                "(<, <=, ==, >=, >) of integer expressions over symbols; "
+                "write it like `tract_assert S <= 32000`."
+            )
+        symbols = frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+        return cls(text.strip(), symbols, scenario.strip() or None, node)
+
+    def holds(self, sizes: Mapping[str, int]) -> bool:
+        """Whether it is true at these sizes. Symbols without a size make it true."""
+        if not self.symbols <= sizes.keys():
+            return True
+        values = [
+            _value(part, sizes) for part in (self.comparison.left, *self.comparison.comparators)
+        ]
+        pairs = zip(self.comparison.ops, values, values[1:], strict=False)
+        return all(_COMPARE[type(compare)](a, b) for compare, a, b in pairs)
+
+
+def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
+    match node:
+        case ast.Constant(value=int(value)):
+            return value
+        case ast.Name(id=name):
+            return sizes[name]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand, sizes)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+            return int(_ARITHMETIC[type(op)](_value(left, sizes), _value(right, sizes)))
+    raise CaptureError(
+        f"{ast.unparse(node)}: this part of a size can't be read, since only integers, symbols, "
+        "+, -, *, / and % are known; write it with these."
+    )
+
+
+def evaluate(expression: str, sizes: Mapping[str, int]) -> int:
+    """A dimension in tract's syntax (`-3+(S+3)/4`) at these sizes. Division rounds down."""
+    return _value(ast.parse(expression, mode="eval").body, sizes)
+
+
+def assertions_of(extensions: Iterable[str]) -> list[Assertion]:
+    """The assertions among extension lines (`tract_assert S >= 1`); other lines are skipped."""
+    prefix = "tract_assert "
+    return [Assertion.parse(e[len(prefix) :]) for e in extensions if e.startswith(prefix)]
+
+
+def resize(tensor: torch.Tensor, sizes: Mapping[int, int]) -> torch.Tensor:
+    """The tensor cropped, or tiled and cropped, to other sizes along some axes.
+
+    Its own values are used, so that token ids stay ids and masks stay masks.
+
+    Args:
+        tensor: any shape and dtype.
+        sizes: new size of each axis that changes.
+
+    Raises:
+        CaptureError: an axis that is to grow is empty, so there is nothing to repeat.
+    """
+    for axis, size in sizes.items():
+        old = tensor.shape[axis]
+        if size > old:
+            if old == 0:
+                raise CaptureError(
+                    f"example input of shape {list(tensor.shape)}: axis {axis} has size 0 and "
+                    f"can't be brought to size {size}, since there are no values to repeat; "
+                    "pass an example with at least one element on that axis."
+                )
+            repeats = [1] * tensor.dim()
+            repeats[axis] = -(-size // old)
+            tensor = tensor.repeat(repeats)
+        tensor = tensor.narrow(axis, 0, size)
+    return tensor

@@ -1,0 +1,170 @@
+//! Checks the inputs of a call against the model's facts before tract sees them, so that an error
+//! names the input, the axis and the symbol.
+
+use anyhow::{bail, ensure};
+use tract_core::internal::DimLike;
+use tract_core::prelude::{
+    Assertion, DatumType, Symbol, SymbolScope, SymbolValues, TDim, Tensor, TypedModel,
+};
+
+use crate::model::{check_assertions, free_symbols};
+use crate::{Error, Fact, Stage};
+
+/// What the inputs of a call must be, prepared once per compiled model.
+#[derive(Debug)]
+pub(crate) struct Signature {
+    inputs: Vec<Input>,
+    symbols: Vec<Symbol>,
+    assertions: Vec<Assertion>,
+    scope: SymbolScope,
+}
+
+#[derive(Debug)]
+struct Input {
+    fact: Fact,
+    datum_type: DatumType,
+    sizes: Vec<Size>,
+}
+
+#[derive(Debug)]
+enum Size {
+    Fixed(usize),
+    /// A symbol alone, by its position in `Signature::symbols`: it takes the size it meets.
+    Symbol(usize),
+    Expression(TDim),
+}
+
+/// A symbol's value, and the input and axis that it comes from.
+#[derive(Clone, Copy)]
+struct Binding {
+    value: usize,
+    input: usize,
+    axis: usize,
+}
+
+impl Signature {
+    pub fn new(graph: &TypedModel) -> anyhow::Result<Signature> {
+        let symbols = free_symbols(graph);
+        let size = |dim: &TDim| match dim {
+            TDim::Sym(s) => symbols
+                .iter()
+                .position(|known| known == s)
+                .map_or_else(|| Size::Expression(dim.clone()), Size::Symbol),
+            _ => dim.as_usize().map_or_else(|| Size::Expression(dim.clone()), Size::Fixed),
+        };
+        let facts = Fact::of_inputs(graph)?;
+        let inputs = facts.into_iter().enumerate().map(|(i, fact)| {
+            let typed = graph.input_fact(i)?;
+            let sizes = typed.shape.iter().map(size).collect();
+            Ok(Input { fact, datum_type: typed.datum_type, sizes })
+        });
+        Ok(Signature {
+            inputs: inputs.collect::<anyhow::Result<_>>()?,
+            assertions: graph.symbols.all_assertions(),
+            scope: graph.symbols.clone(),
+            symbols,
+        })
+    }
+
+    pub fn facts(&self) -> impl ExactSizeIterator<Item = &Fact> {
+        self.inputs.iter().map(|input| &input.fact)
+    }
+
+    /// Refuses `tensors` that are not what the model takes.
+    pub fn check(&self, tensors: &[Tensor]) -> anyhow::Result<()> {
+        self.check_count(tensors.len())?;
+        let mut bound = vec![None; self.symbols.len()];
+        for (i, (input, tensor)) in self.inputs.iter().zip(tensors).enumerate() {
+            input.check_type(tensor)?;
+            for (axis, (size, &got)) in input.sizes.iter().zip(tensor.shape()).enumerate() {
+                match size {
+                    Size::Fixed(expected) if *expected == got => (),
+                    Size::Fixed(expected) => bail!(input.wrong_size(tensor, axis, *expected)),
+                    Size::Symbol(s) => {
+                        let binding = Binding { value: got, input: i, axis };
+                        self.agree(*s, *bound[*s].get_or_insert(binding), binding)?;
+                    }
+                    Size::Expression(_) => (),
+                }
+            }
+        }
+        if self.symbols.is_empty() { Ok(()) } else { self.check_symbols(tensors, &bound) }
+    }
+
+    fn check_count(&self, given: usize) -> anyhow::Result<()> {
+        let facts: Vec<String> = self.facts().map(ToString::to_string).collect();
+        ensure!(
+            given == self.inputs.len(),
+            "{given} inputs given, the model takes {}: {}",
+            self.inputs.len(),
+            facts.join("; ")
+        );
+        Ok(())
+    }
+
+    fn agree(&self, symbol: usize, first: Binding, second: Binding) -> anyhow::Result<()> {
+        ensure!(
+            first.value == second.value,
+            "inputs disagree about {}: axis {} of {} is {}, axis {} of {} is {}",
+            self.symbols[symbol],
+            first.axis,
+            self.inputs[first.input].fact.name,
+            first.value,
+            second.axis,
+            self.inputs[second.input].fact.name,
+            second.value,
+        );
+        Ok(())
+    }
+
+    /// Holds the symbols' values against the assertions, and against the sizes that are
+    /// expressions over them.
+    fn check_symbols(&self, tensors: &[Tensor], bound: &[Option<Binding>]) -> anyhow::Result<()> {
+        let mut values = SymbolValues::default();
+        for (symbol, binding) in self.symbols.iter().zip(bound) {
+            if let Some(binding) = binding {
+                values.set(symbol, i64::try_from(binding.value)?);
+            }
+        }
+        check_assertions(&self.assertions, &values)?;
+        self.scope
+            .guess_scenario(&values)
+            .map_err(|e| Error::new(Stage::Symbol, format!("{values:?}: {e}")))?;
+        for (input, tensor) in self.inputs.iter().zip(tensors) {
+            for (axis, (size, &got)) in input.sizes.iter().zip(tensor.shape()).enumerate() {
+                let Size::Expression(expression) = size else { continue };
+                match expression.eval(&values).as_usize() {
+                    Some(expected) if expected != got => {
+                        bail!(input.wrong_size(tensor, axis, expected))
+                    }
+                    _ => (), // a symbol that no input has alone: tract solves for it
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Input {
+    fn check_type(&self, tensor: &Tensor) -> anyhow::Result<()> {
+        let (expected, got) = (self.datum_type.unquantized(), tensor.datum_type());
+        ensure!(expected == got, "input {}: got {got:?}, expected {expected:?}", self.fact);
+        ensure!(
+            self.sizes.len() == tensor.rank(),
+            "input {}: got {} axes {:?}, expected {}",
+            self.fact,
+            tensor.rank(),
+            tensor.shape(),
+            self.sizes.len()
+        );
+        Ok(())
+    }
+
+    fn wrong_size(&self, tensor: &Tensor, axis: usize, expected: usize) -> anyhow::Error {
+        anyhow::anyhow!(
+            "input {}: got shape {:?}, where axis {axis} must be {expected}",
+            self.fact,
+            tensor.shape()
+        )
+    }
+}

@@ -1,0 +1,19 @@
+//! tract, as torchtract uses it: load an NNEF model, set its symbols, compile it, run it.
+//!
+//! The only crate of the workspace that names tract. It knows nothing of Python.
+
+mod error;
+mod fact;
+mod guard;
+mod input;
+mod load;
+mod model;
+mod runnable;
+mod tensor;
+
+pub use error::{Error, Result, Stage};
+pub use fact::{Dim, Fact};
+pub use load::{load_bytes, load_path};
+pub use model::{Model, Node, SymbolValue};
+pub use runnable::{CompileOptions, Runnable};
+pub use tensor::{DType, Tensor, tensor_from_bytes};

@@ -1,0 +1,217 @@
+//! A loaded model: what it takes and gives, its symbols, and the way to fix their values.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use tract_core::internal::Assertion;
+use tract_core::prelude::{Symbol, SymbolValues, TDim, Tensor, TypedModel};
+
+use crate::guard::guarded;
+use crate::{Error, Fact, Result, Stage};
+
+/// A model as it stands in its file, symbols set apart. Immutable and cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub(crate) graph: Arc<TypedModel>,
+    /// Name and value of every symbol that was set.
+    set: Vec<(String, SymbolValue)>,
+    inputs: Vec<Fact>,
+    outputs: Vec<Fact>,
+    symbols: Vec<String>,
+}
+
+/// A value for a symbol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SymbolValue {
+    /// A number.
+    Size(i64),
+    /// An expression over other symbols.
+    Expression(String),
+}
+
+impl std::fmt::Display for SymbolValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SymbolValue::Size(size) => size.fmt(f),
+            SymbolValue::Expression(text) => text.fmt(f),
+        }
+    }
+}
+
+/// A node of a graph, for a person to read.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The name in the graph.
+    pub name: String,
+    /// The operator's name.
+    pub op: String,
+    /// Names of the nodes it reads.
+    pub inputs: Vec<String>,
+    /// What it gives.
+    pub outputs: Vec<Fact>,
+}
+
+impl Model {
+    pub(crate) fn new(graph: TypedModel) -> anyhow::Result<Model> {
+        Ok(Model {
+            inputs: Fact::of_inputs(&graph)?,
+            outputs: Fact::of_outputs(&graph)?,
+            symbols: free_symbols(&graph).iter().map(ToString::to_string).collect(),
+            set: vec![],
+            graph: Arc::new(graph),
+        })
+    }
+
+    /// The inputs' facts, in order.
+    pub fn inputs(&self) -> &[Fact] {
+        &self.inputs
+    }
+
+    /// The outputs' facts, in order.
+    pub fn outputs(&self) -> &[Fact] {
+        &self.outputs
+    }
+
+    /// The symbols that have no value, in the order of their declaration.
+    pub fn symbols(&self) -> &[String] {
+        &self.symbols
+    }
+
+    /// What the file asserts of its symbols, in tract's words.
+    pub fn assertions(&self) -> Vec<String> {
+        let scope = &self.graph.symbols;
+        let scenarios = scope.all_scenarios().into_iter().flat_map(|(name, assertions)| {
+            assertions.into_iter().map(move |a| format!("{name}: {a}"))
+        });
+        scope.all_assertions().iter().map(ToString::to_string).chain(scenarios).collect()
+    }
+
+    /// The model's properties, by name.
+    pub fn properties(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.graph.properties.iter().map(|(name, value)| (name.as_str(), &**value))
+    }
+
+    /// The nodes, in an order in which they can be computed.
+    ///
+    /// # Errors
+    /// When the graph has a cycle.
+    pub fn nodes(&self) -> Result<Vec<Node>> {
+        guarded(Stage::Run, || nodes(&self.graph))
+    }
+
+    /// The same model with values for some of its symbols.
+    ///
+    /// # Errors
+    /// With [`Stage::Symbol`], when a symbol is unknown or set already, when an assertion forbids
+    /// a value, when an input would get a negative size.
+    pub fn set(&self, values: &[(String, SymbolValue)]) -> Result<Model> {
+        guarded(Stage::Symbol, || {
+            let mut substitutions = HashMap::new();
+            for (name, value) in values {
+                let symbol = self.free_symbol(name)?;
+                substitutions.insert(symbol, self.parse(name, value)?);
+            }
+            let set: Vec<_> = self.set.iter().chain(values).cloned().collect();
+            self.check_assertions(&set)?;
+            let model = Model::new(self.graph.set_symbols(&substitutions)?)?;
+            model.check_sizes(values)?;
+            Ok(Model { set, ..model })
+        })
+    }
+
+    fn free_symbol(&self, name: &str) -> anyhow::Result<Symbol> {
+        if self.symbols.iter().any(|s| s == name) {
+            return self.graph.symbols.get(name).context("a free symbol is in the scope");
+        }
+        if let Some((_, value)) = self.set.iter().find(|(s, _)| s == name) {
+            bail!("symbol {name} is already set, to {value}: set it on the model as it was loaded");
+        }
+        match &self.symbols[..] {
+            [] => bail!("no symbol is called {name}: the model has none that is free"),
+            known => bail!("no symbol is called {name}: there is {}", known.join(", ")),
+        }
+    }
+
+    fn parse(&self, name: &str, value: &SymbolValue) -> anyhow::Result<TDim> {
+        let text = match value {
+            SymbolValue::Size(size) => return Ok(TDim::Val(*size)),
+            SymbolValue::Expression(text) => text,
+        };
+        self.graph.symbols.parse_tdim(text).with_context(|| format!("{name}={text}"))
+    }
+
+    /// Refuses values that break an assertion of the file.
+    fn check_assertions(&self, set: &[(String, SymbolValue)]) -> anyhow::Result<()> {
+        let scope = &self.graph.symbols;
+        let mut values = SymbolValues::default();
+        for (name, value) in set {
+            if let (Some(symbol), SymbolValue::Size(size)) = (scope.get(name), value) {
+                values.set(&symbol, *size);
+            }
+        }
+        check_assertions(&scope.all_assertions(), &values)?;
+        scope.guess_scenario(&values).with_context(|| told(&values))?;
+        Ok(())
+    }
+
+    fn check_sizes(&self, values: &[(String, SymbolValue)]) -> anyhow::Result<()> {
+        for fact in &self.inputs {
+            let negative = |dim: &crate::Dim| matches!(dim, crate::Dim::Size(..0));
+            ensure!(
+                !fact.shape.iter().any(negative),
+                "{}: input {fact} would have a negative size",
+                values.iter().map(|(s, v)| format!("{s}={v}")).collect::<Vec<_>>().join(", ")
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Refuses `values` that break one of `assertions`.
+pub(crate) fn check_assertions(
+    assertions: &[Assertion],
+    values: &SymbolValues,
+) -> anyhow::Result<()> {
+    match assertions.iter().find(|a| a.check(values) == Some(false)) {
+        Some(broken) => bail!(Error::new(
+            Stage::Symbol,
+            format!("{} is not allowed: the model asserts {broken}", told(values))
+        )),
+        None => Ok(()),
+    }
+}
+
+/// `B=3, S=8`.
+fn told(values: &SymbolValues) -> String {
+    let mut known: Vec<_> = values.to_dim_map().into_iter().collect();
+    known.sort_by_key(|(symbol, _)| symbol.clone());
+    known.iter().map(|(symbol, value)| format!("{symbol}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The symbols that a shape anywhere in `graph` depends on, in the order of their declaration.
+pub(crate) fn free_symbols(graph: &TypedModel) -> Vec<Symbol> {
+    let facts = graph.nodes.iter().flat_map(|n| &n.outputs).map(|o| &o.fact);
+    let used: HashSet<Symbol> =
+        facts.flat_map(|f| f.shape.iter()).flat_map(TDim::symbols).collect();
+    graph.symbols.all_symbols().into_iter().filter(|s| used.contains(s)).collect()
+}
+
+fn nodes(graph: &TypedModel) -> anyhow::Result<Vec<Node>> {
+    graph
+        .eval_order()?
+        .into_iter()
+        .map(|id| {
+            let node = graph.node(id);
+            let name = |outlet: usize| graph.outlet_label((id, outlet).into()).unwrap_or(&node.name);
+            Ok(Node {
+                name: node.name.clone(),
+                op: node.op.name().into_owned(),
+                inputs: node.inputs.iter().map(|o| graph.node(o.node).name.clone()).collect(),
+                outputs: (node.outputs.iter().enumerate())
+                    .map(|(slot, o)| Fact::new(name(slot), &o.fact))
+                    .collect(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,91 @@
+//! A compiled model, which any number of threads may run at once.
+
+use std::sync::Arc;
+
+use rayon::ThreadPoolBuilder;
+use tract_core::prelude::{
+    IntoTValue, IntoTensor, RunOptions, TVec, Tensor, TypedModel, TypedSimplePlan,
+};
+use tract_linalg::multithread::Executor;
+
+use crate::guard::{guard_thread, guarded};
+use crate::input::Signature;
+use crate::tensor::to_plain;
+use crate::{Fact, Model, Result, Stage};
+
+/// How to compile.
+#[derive(Clone, Copy, Debug)]
+pub struct CompileOptions {
+    /// How many threads share the work of one matrix product.
+    pub threads: usize,
+}
+
+/// A model optimised for this processor.
+#[derive(Debug)]
+pub struct Runnable {
+    plan: Arc<TypedSimplePlan>,
+    signature: Signature,
+    outputs: Vec<Fact>,
+}
+
+impl Model {
+    /// Optimises the model and plans its execution. Symbols that are free stay so: each run binds
+    /// them to the sizes of its inputs.
+    ///
+    /// # Errors
+    /// With [`Stage::Compile`], when tract can't optimise it or can't start the threads.
+    pub fn compile(&self, options: CompileOptions) -> Result<Runnable> {
+        guarded(Stage::Compile, || {
+            let run = RunOptions {
+                // Always given: else a run would use what an earlier run on its thread left
+                // behind when it panicked.
+                executor: Some(executor(options.threads)?),
+                ..RunOptions::default()
+            };
+            let graph = TypedModel::clone(&self.graph).into_optimized()?;
+            Ok(Runnable {
+                signature: Signature::new(&self.graph)?,
+                outputs: self.outputs().to_vec(),
+                plan: TypedSimplePlan::new_with_options(graph, &run)?,
+            })
+        })
+    }
+}
+
+impl Runnable {
+    /// The inputs' facts, in order.
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = &Fact> {
+        self.signature.facts()
+    }
+
+    /// The outputs' facts, in order.
+    pub fn outputs(&self) -> &[Fact] {
+        &self.outputs
+    }
+
+    /// Computes the outputs for `inputs`, which are in the model's order.
+    ///
+    /// # Errors
+    /// With [`Stage::Run`], when the inputs don't fit the model or tract fails; with
+    /// [`Stage::Symbol`], when their sizes break an assertion.
+    pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        guarded(Stage::Run, || {
+            self.signature.check(&inputs)?;
+            let inputs: TVec<_> = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
+            let outputs = self.plan.spawn()?.run(inputs)?;
+            outputs.into_iter().map(|value| to_plain(value.into_tensor())).collect()
+        })
+    }
+}
+
+fn executor(threads: usize) -> anyhow::Result<Executor> {
+    if threads == 1 {
+        return Ok(Executor::SingleThread);
+    }
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("torchtract-{i}"))
+        .start_handler(|_| guard_thread())
+        .build()?;
+    Ok(Executor::MultiThread(Arc::new(pool)))
+}

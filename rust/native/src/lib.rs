@@ -1,0 +1,23 @@
+//! The Python module `torchtract._native`: the engine's types, seen from Python.
+//!
+//! It converts arguments, releases the interpreter while tract works and raises the exceptions of
+//! `torchtract.errors`. Everything a user reads about lives in `torchtract.runtime`.
+
+mod array;
+mod engine;
+mod model;
+mod runnable;
+
+use pyo3::prelude::pymodule;
+
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_export]
+    use crate::model::Model;
+    #[pymodule_export]
+    use crate::runnable::Runnable;
+}

@@ -1,0 +1,82 @@
+"""What the documents show is run: code, commands, examples, links."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """The fenced code blocks of a language, each moved down to its own line numbers."""
+    text = document.read_text("utf-8")
+    fences = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return ["\n" * text.count("\n", 0, fence.start(1)) + fence[1] for fence in fences]
+
+
+def run(*command: str | Path) -> None:
+    """Run a command in the current folder, without a terminal, and expect success."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+def run_line(line: str) -> None:
+    """Run a command line; programs installed beside this Python come first."""
+    program, *arguments = shlex.split(line, comments=True)
+    scripts = Path(sys.executable).parent
+    executable = shutil.which(program, path=f"{scripts}{os.pathsep}{os.environ['PATH']}")
+    assert executable, f"{program} is not installed"
+    run(executable, *arguments)
+
+
+def test_the_readme_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = DOCUMENTS[0]
+    python, console = blocks(readme, "python"), blocks(readme, "console")
+    assert python
+    assert console
+    monkeypatch.chdir(tmp_path)
+
+    namespace: dict[str, object] = {}
+    for block in python:
+        exec(compile(block, readme.name, "exec"), namespace)
+    for line in "\n".join(console).splitlines():
+        if line.startswith("$ "):
+            run_line(line.removeprefix("$ "))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_examples_run(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    run(sys.executable, example)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_make_commands_exist(document: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(blocks(document, "sh"))))
+
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_files_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text("utf-8"))
+    files = [link for link in links if "://" not in link]
+
+    assert [link for link in files if not (document.parent / link).exists()] == []
