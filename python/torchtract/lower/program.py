@@ -160,7 +160,7 @@ class _Walk:
             *self.graph.variables,
         )
         self.builder.enter("output", "", (value,))
-        return value.name if plain else self.builder.emit("copy", value).name
+        return value.name if plain else self.builder.emit("tract_core_cast", value, to=value.dtype).name
 
     def _name_outputs(self) -> None:
         count = len(self.graph.outputs)

@@ -48,7 +48,7 @@ class Lowering:
             default = parameter.default_value if parameter.has_default_value() else None
             value = args[position] if position < len(args) else kwargs.get(parameter.name, default)
             if name in known:
-                bound[name] = value
+                bound[name] = _in_full(value, parameter.N)
             elif given and value is not None and value != default and parameter.name not in _INERT:
                 raise Refusal(f"its argument {parameter.name}={value!r} has no lowering")
         return bound
@@ -107,6 +107,15 @@ def _checked_parameters(overload: OpOverload, function: Callable[..., Any]) -> t
             "name the parameters after the builder as the schema does (x for self)."
         )
     return names
+
+
+def _in_full(value: Any, length: int | None) -> Any:
+    """A list of fixed length (`int[2] stride`) where the call gives one number for all of it."""
+    if length is None or isinstance(value, bool) or value is None:
+        return value
+    if not isinstance(value, (list, tuple)):
+        return [value] * length
+    return list(value) * length if len(value) == 1 else list(value)
 
 
 def _python_name(schema_name: str, known: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Tensors of an NNEF archive: the `.dat` format, as tract reads it.
+"""Tensors of an NNEF archive: the `.dat` format, as every known version of tract reads it.
 
 A header of 128 bytes, then the values in row-major order, little-endian. Block-quantised
 formats are not written here.
@@ -15,10 +15,120 @@ import numpy as np
 from torchtract.errors import FormatError
 from torchtract.nnef.graph import Variable
 
-__all__ = ["check_variable", "read_tensor", "tensor_header", "tensor_size", "tensor_values"]
+__all__ = ["read_tensor", "tensor_header", "tensor_values", "write_tensor"]
 
-#: magic, version 1.0, data size in bytes, rank, sizes, bits per item, item type, vendor.
+HEADER_SIZE = 128
+# magic, version, size of the data in bytes, rank, 8 sizes, bits per item, item type, vendor
 _HEADER = struct.Struct("<2s2BII8IIHH76x")
 _MAGIC = b"\x4e\xef"
 _MAX_RANK = 8
 _MAX_BYTES = 2**32 - 1
+
+# NNEF's codes of the item types. tract itself writes integers with the codes of quantised
+# ones (2 and 3) and reads both.
+_FLOAT, _UNSIGNED, _SIGNED, _BOOL = 0, 1, 4, 5
+_TYPES = {
+    "bool": (_BOOL, np.dtype("?")),
+    "u8": (_UNSIGNED, np.dtype("u1")),
+    "u16": (_UNSIGNED, np.dtype("<u2")),
+    "u32": (_UNSIGNED, np.dtype("<u4")),
+    "u64": (_UNSIGNED, np.dtype("<u8")),
+    "i8": (_SIGNED, np.dtype("i1")),
+    "i16": (_SIGNED, np.dtype("<i2")),
+    "i32": (_SIGNED, np.dtype("<i4")),
+    "i64": (_SIGNED, np.dtype("<i8")),
+    "f16": (_FLOAT, np.dtype("<f2")),
+    "f32": (_FLOAT, np.dtype("<f4")),
+    "f64": (_FLOAT, np.dtype("<f8")),
+}
+_DTYPES = {(code, dtype.itemsize * 8): dtype for code, dtype in _TYPES.values()} | {
+    (2, bits): np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)
+} | {(3, bits): np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)}
+
+
+def tensor_header(variable: Variable) -> bytes:
+    """The 128 bytes that stand before the values.
+
+    Raises:
+        FormatError: the format can't hold a tensor of this type, rank or size.
+    """
+    code, dtype = _type_of(variable)
+    rank = len(variable.shape)
+    if rank > _MAX_RANK:
+        raise _refused(variable, f"a .dat file holds at most {_MAX_RANK} axes, not {rank}")
+    size = data_size(variable)
+    if size > _MAX_BYTES:
+        raise _refused(variable, f"a .dat file holds less than 4 GiB, not {size} bytes")
+    sizes = (*variable.shape, *([0] * (_MAX_RANK - rank)))
+    return _HEADER.pack(_MAGIC, 1, 0, size, rank, *sizes, dtype.itemsize * 8, code, 0)
+
+
+def data_size(variable: Variable) -> int:
+    """Bytes after the header."""
+    size = math.prod(variable.shape) * _type_of(variable)[1].itemsize
+    # tract refuses a file of booleans without data, even where the tensor has no elements.
+    return max(size, 1) if variable.datum_type == "bool" else size
+
+
+def tensor_values(variable: Variable) -> memoryview:
+    """The values as they stand in the file, loaded now; not a copy where numpy can lend them.
+
+    Raises:
+        FormatError: what `load` gives has another type or shape than the variable says.
+    """
+    _, dtype = _type_of(variable)
+    array = variable.load()
+    if array.dtype != dtype or array.shape != tuple(variable.shape):
+        raise _refused(
+            variable,
+            f"its values are {array.dtype}{list(array.shape)}, which is not what it declares",
+        )
+    if variable.datum_type == "bool" and array.size == 0:
+        return memoryview(bytes(1))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def write_tensor(stream: BinaryIO, variable: Variable) -> None:
+    """Write one `.dat` file without a copy of the values in memory."""
+    stream.write(tensor_header(variable))
+    stream.write(tensor_values(variable))
+
+
+def read_tensor(stream: BinaryIO) -> np.ndarray:
+    """Read one `.dat` file.
+
+    Raises:
+        FormatError: it is no such file, it is cut, or its element type is not known.
+    """
+    header = stream.read(HEADER_SIZE)
+    if len(header) < HEADER_SIZE or not header.startswith(_MAGIC):
+        raise FormatError("not a .dat file: it lacks the header of an NNEF tensor.")
+    _, _, _, size, rank, *sizes, bits, code, vendor = _HEADER.unpack(header)
+    dtype = _DTYPES.get((code, bits))
+    if vendor or dtype is None or rank > _MAX_RANK:
+        raise FormatError(
+            f".dat file: item type {code} of vendor {vendor} with {bits} bits and {rank} axes "
+            "is not supported."
+        )
+    shape = tuple(sizes[:rank])
+    needed = math.prod(shape) * dtype.itemsize
+    data = bytearray(stream.read(size))
+    if len(data) < needed:
+        raise FormatError(f".dat file: cut short, with {len(data)} of {needed} bytes.")
+    return np.frombuffer(data, dtype, math.prod(shape)).reshape(shape)
+
+
+def _type_of(variable: Variable) -> tuple[int, np.dtype]:
+    if variable.datum_type not in _TYPES:
+        raise _refused(
+            variable,
+            f"tract stores no tensors of element type {variable.datum_type}, "
+            f"only {', '.join(_TYPES)}",
+        )
+    return _TYPES[variable.datum_type]
+
+
+def _refused(variable: Variable, why: str) -> FormatError:
+    return FormatError(
+        f"variable {variable.label!r}: can't be written, since {why}; change its type or shape."
+    )

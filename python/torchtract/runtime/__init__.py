@@ -1,6 +1,8 @@
-"""Load NNEF models into tract and run them, in process. Needs numpy, not torch."""
+"""Load NNEF models into tract, look at them, run and measure them. Needs numpy, not torch."""
 
-from torchtract.runtime.model import Fact, Model, Runnable, load
+from torchtract.runtime.fact import Fact, Node
+from torchtract.runtime.model import Model, load
 from torchtract.runtime.profile import Profile
+from torchtract.runtime.runnable import Runnable
 
-__all__ = ["Fact", "Model", "Profile", "Runnable", "load"]
+__all__ = ["Fact", "Model", "Node", "Profile", "Runnable", "load"]

@@ -1,4 +1,4 @@
-"""Whatever a user passes as an input, as a numpy array that the engine can copy."""
+"""Whatever a user passes as an input, as an array that the native module can copy."""
 
 from __future__ import annotations
 
@@ -10,31 +10,35 @@ import numpy.typing as npt
 
 from torchtract.errors import RunError
 
-_KINDS = {"b": (1,), "u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8)}
+_SIZES = {"b": (1,), "u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16)}
 
 
-def as_array(value: Any) -> npt.NDArray[Any]:  # noqa: ANN401
-    """Returns `value` as a contiguous array in native byte order.
+def as_array(name: str, value: Any) -> npt.NDArray[Any]:  # noqa: ANN401
+    """Gives `value` as a contiguous array in native byte order.
 
-    Takes numpy arrays of any layout, torch tensors of any device that require a gradient or not,
-    and whatever else ``numpy.asarray`` takes. bfloat16, which tract does not have, is widened to
-    float32, which holds each of its values exactly.
+    The native module calls this for what is not such an array already: arrays of any other
+    layout, torch tensors on any device, and whatever else ``numpy.asarray`` takes. bfloat16, which
+    tract lacks, is widened to float32, which holds each of its values.
+
+    Args:
+        name: the input's name, for the error.
+        value: what the user passed for it.
 
     Raises:
-        RunError: the elements have a type that tract does not have.
+        RunError: `value` is no array, or its elements have a type that tract lacks.
     """
-    torch = sys.modules.get("torch")
+    torch = sys.modules.get("torch")  # a tensor can only exist if torch was imported
     if torch is not None and isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        if value.dtype == torch.bfloat16:
-            value = value.float()
-        value = value.resolve_conj().resolve_neg().numpy()
-    array = np.asarray(value)
+        value = value.detach().cpu().resolve_conj().resolve_neg()
+        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as e:
+        raise RunError(f"input {name}: a {type(value).__name__} is no array: {e}") from e
     if array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
-    if array.dtype.itemsize not in _KINDS.get(array.dtype.kind, ()):
+    if array.dtype.itemsize not in _SIZES.get(array.dtype.kind, ()):
         raise RunError(
-            f"an input of type {type(value).__name__} has elements of dtype {array.dtype}: "
-            "tract has no such type"
+            f"input {name}: got a {type(value).__name__} of {array.dtype}, which tract lacks"
         )
     return np.require(array, array.dtype.newbyteorder("="), "C")

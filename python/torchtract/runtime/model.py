@@ -1,115 +1,141 @@
-"""Models and compiled models: what `torchtract.load` gives."""
+"""Loading a model, looking at it, setting its symbols."""
 
 from __future__ import annotations
 
+import operator
 import os
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from torchtract import _native
-from torchtract.errors import RunError, SymbolError
-
-_TRACT_NAMES = {"bool": "Bool", "float16": "F16", "float32": "F32", "float64": "F64"}
-_TRACT_NAMES |= {f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)}
-_TRACT_NAMES |= {f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)}
-
-
-@dataclass(frozen=True)
-class Fact:
-    """What is known of an input or an output.
-
-    Attributes:
-        name: its name in the graph.
-        dtype: numpy's name of the element type, such as ``"float32"``.
-        shape: one entry per axis: an ``int``, or an expression over symbols as a ``str``, such as
-            ``"B"`` or ``"(S+3)/4"``.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-    def __repr__(self) -> str:
-        dtype = _TRACT_NAMES.get(self.dtype, self.dtype)
-        return f"{self.name}: " + ",".join([*map(str, self.shape), dtype])
+from torchtract.errors import SymbolError
+from torchtract.runtime.fact import Fact, Node, describe
+from torchtract.runtime.origin import Origin
+from torchtract.runtime.profile import Profile
+from torchtract.runtime.runnable import Runnable
+from torchtract.runtime.tables import Table
 
 
 def load(source: str | os.PathLike[str] | bytes) -> Model:
-    """Loads an NNEF model.
+    """Loads an NNEF model into tract.
 
     Args:
-        source: path of a ``.nnef.tgz``, a ``.nnef.tar`` or a folder, or an archive's bytes.
+        source: path of a ``.nnef.tgz``, a ``.nnef.tar`` or a folder, or the bytes of an archive.
 
     Raises:
-        LoadError: there is no such file, it is no archive or a damaged one, or its graph or
+        LoadError: there is no such file, it is no archive or a damaged one, or its graph or its
             weights are not what tract takes.
     """
-    if isinstance(source, bytes | bytearray | memoryview):
-        return Model(_native.Model.from_bytes(bytes(source)))
-    return Model(_native.Model.from_path(os.fspath(source)))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        origin = Origin(bytes(source))
+    else:
+        origin = Origin.at(Path(source))
+    return Model(origin.load(), origin)
 
 
 class Model:
-    """A loaded model. Immutable: `set` gives another one."""
+    """A loaded model, as it stands in its file. Immutable: `set` gives another one.
 
-    def __init__(self, native: _native.Model) -> None:
+    Pickling one reads its file again and carries the whole archive, so that it can be unpickled
+    where there is no such file.
+
+    Attributes:
+        inputs: facts of the inputs, in order.
+        outputs: facts of the outputs, in order.
+        symbols: names of the symbols without a value, in order of their declaration.
+        assertions: what the file asserts of its symbols, such as ``"B >= 1"``.
+    """
+
+    def __init__(self, native: _native.Model, origin: Origin) -> None:
         self._native = native
-        self.inputs = tuple(Fact(*fact) for fact in native.inputs())
-        self.outputs = tuple(Fact(*fact) for fact in native.outputs())
-        self.symbols = tuple(native.symbols())
-        self.assertions = tuple(native.assertions())
+        self._origin = origin
+        self.inputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.inputs())
+        self.outputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.outputs())
+        self.symbols: tuple[str, ...] = tuple(native.symbols())
+        self.assertions: tuple[str, ...] = tuple(native.assertions())
 
-    def set(self, **symbols: int | str) -> Model:
-        """The same model with these symbols replaced by numbers (or by expressions).
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The file's properties: text as ``str``, numbers as Python numbers or arrays."""
+        return self._native.properties()
 
-        Raises:
-            SymbolError: a symbol does not exist or is set already, a value is neither ``int`` nor
-                ``str``, or an assertion of the model forbids it.
-        """
-        for name, value in symbols.items():
-            if isinstance(value, bool) or not (isinstance(value, str) or hasattr(value, "__index__")):
-                raise SymbolError(f"{name}={value!r}: a symbol's value is an int or an expression")
-        return Model(self._native.set(symbols))
+    def nodes(self) -> list[Node]:
+        """The nodes, in an order in which they can be computed."""
+        return [Node.of(node) for node in self._native.nodes()]
 
-    def compile(self, *, threads: int = 1) -> Runnable:
-        """Optimises the model for this processor.
+    def set(self, /, **symbols: int | str) -> Model:
+        """Gives the model with values for some of its symbols.
 
         Args:
-            threads: how many threads share the work of one matrix product.
+            symbols: a number for each, or an expression over other symbols such as ``"2*S"``.
+
+        Raises:
+            SymbolError: a symbol does not exist or has a value already; a value is no ``int`` and
+                no expression, makes a size negative, or is one that an assertion forbids.
         """
-        return Runnable(self._native.compile(threads), self)
+        values = {name: _symbol_value(name, value) for name, value in symbols.items()}
+        return Model(self._native.set(values), self._origin.with_setting(values))
+
+    def compile(self, *, threads: int = 1) -> Runnable:
+        """Optimises the model for this machine's processor.
+
+        Symbols that are free stay so: each call binds them to the sizes of its inputs.
+
+        Args:
+            threads: how many threads share the work of a call.
+
+        Raises:
+            EngineError: tract can't optimise it.
+        """
+        return Runnable(self._native.compile(threads), self._origin, threads)
+
+    def profile(
+        self,
+        /,
+        *args: Any,  # noqa: ANN401
+        threads: int = 1,
+        warmup: int = 1,
+        iterations: int = 1000,
+        max_seconds: float = 2.0,
+    ) -> Profile:
+        """Compiles the model and measures where the time of a run goes: `Runnable.profile`."""
+        runnable = self.compile(threads=threads)
+        return runnable.profile(
+            *args, warmup=warmup, iterations=iterations, max_seconds=max_seconds
+        )
+
+    def __copy__(self) -> Model:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._origin,)
+
+    def _table(self) -> Table:
+        return describe("Model", self.inputs, self.outputs, self.symbols, self.assertions)
 
     def __repr__(self) -> str:
-        return f"Model(inputs={list(self.inputs)}, outputs={list(self.outputs)})"
+        return self._table().text()
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
 
 
-class Runnable:
-    """A compiled model, which any number of threads may call at once."""
+def _restore(origin: Origin) -> Model:
+    return Model(origin.load(), origin)
 
-    def __init__(self, native: _native.Runnable, model: Model) -> None:
-        self._call = native
-        self.inputs = model.inputs
-        self.outputs = model.outputs
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Runs the model on arrays or torch tensors, by position or by name."""
-        if kwargs:
-            names = [fact.name for fact in self.inputs]
-            for name in kwargs:
-                if name not in names[len(args) :]:
-                    raise RunError(f"no input {name!r}: there is {', '.join(names)}")
-            missing = [name for name in names[len(args) :] if name not in kwargs]
-            if missing:
-                raise RunError(f"no value for input {', '.join(missing)}")
-            args += tuple(kwargs[name] for name in names[len(args) :])
-        return self._call(args)
-
-    def run(self, inputs: dict[str, Any]) -> dict[str, npt.NDArray[Any]]:
-        """Runs the model on named inputs, gives named outputs."""
-        outputs = self(**inputs)
-        if len(self.outputs) == 1:
-            outputs = (outputs,)
-        return {fact.name: value for fact, value in zip(self.outputs, outputs, strict=True)}
+def _symbol_value(name: str, value: Any) -> int | str:  # noqa: ANN401
+    if isinstance(value, str):
+        return value
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise SymbolError(
+            f"{name}={value!r}: a {type(value).__name__} is no size: give an int, or an "
+            'expression over other symbols such as "2*S"'
+        ) from None

@@ -1,13 +1,16 @@
 //! Checks the inputs of a call against the model's facts before tract sees them, so that an error
 //! names the input, the axis and the symbol.
 
-use anyhow::{bail, ensure};
+use std::fmt;
+
+use anyhow::{anyhow, bail, ensure};
 use tract_core::internal::DimLike;
 use tract_core::prelude::{
     Assertion, DatumType, Symbol, SymbolScope, SymbolValues, TDim, Tensor, TypedModel,
 };
 
 use crate::model::{check_assertions, free_symbols};
+use crate::tensor::DType;
 use crate::{Error, Fact, Stage};
 
 /// What the inputs of a call must be, prepared once per compiled model.
@@ -70,8 +73,8 @@ impl Signature {
         self.inputs.iter().map(|input| &input.fact)
     }
 
-    /// Refuses `tensors` that are not what the model takes.
-    pub fn check(&self, tensors: &[Tensor]) -> anyhow::Result<()> {
+    /// Refuses `tensors` that are not what the model takes; gives the values they bind symbols to.
+    pub fn check(&self, tensors: &[Tensor]) -> anyhow::Result<SymbolValues> {
         self.check_count(tensors.len())?;
         let mut bound = vec![None; self.symbols.len()];
         for (i, (input, tensor)) in self.inputs.iter().zip(tensors).enumerate() {
@@ -88,10 +91,10 @@ impl Signature {
                 }
             }
         }
-        if self.symbols.is_empty() { Ok(()) } else { self.check_symbols(tensors, &bound) }
+        self.check_symbols(tensors, &bound)
     }
 
-    fn check_count(&self, given: usize) -> anyhow::Result<()> {
+    pub fn check_count(&self, given: usize) -> anyhow::Result<()> {
         let facts: Vec<String> = self.facts().map(ToString::to_string).collect();
         ensure!(
             given == self.inputs.len(),
@@ -119,8 +122,15 @@ impl Signature {
 
     /// Holds the symbols' values against the assertions, and against the sizes that are
     /// expressions over them.
-    fn check_symbols(&self, tensors: &[Tensor], bound: &[Option<Binding>]) -> anyhow::Result<()> {
+    fn check_symbols(
+        &self,
+        tensors: &[Tensor],
+        bound: &[Option<Binding>],
+    ) -> anyhow::Result<SymbolValues> {
         let mut values = SymbolValues::default();
+        if self.symbols.is_empty() {
+            return Ok(values);
+        }
         for (symbol, binding) in self.symbols.iter().zip(bound) {
             if let Some(binding) = binding {
                 values.set(symbol, i64::try_from(binding.value)?);
@@ -141,30 +151,43 @@ impl Signature {
                 }
             }
         }
-        Ok(())
+        Ok(values)
     }
 }
 
 impl Input {
     fn check_type(&self, tensor: &Tensor) -> anyhow::Result<()> {
-        let (expected, got) = (self.datum_type.unquantized(), tensor.datum_type());
-        ensure!(expected == got, "input {}: got {got:?}, expected {expected:?}", self.fact);
+        let got = Got(tensor);
+        let expected = DType::of(self.datum_type);
+        ensure!(
+            expected.is_some() && expected == DType::of(tensor.datum_type()),
+            "input {}: got {got}: the dtype must be {}",
+            self.fact,
+            expected.map_or("one that numpy lacks", DType::name)
+        );
         ensure!(
             self.sizes.len() == tensor.rank(),
-            "input {}: got {} axes {:?}, expected {}",
+            "input {}: got {got}: the shape must have {} axes",
             self.fact,
-            tensor.rank(),
-            tensor.shape(),
             self.sizes.len()
         );
         Ok(())
     }
 
     fn wrong_size(&self, tensor: &Tensor, axis: usize, expected: usize) -> anyhow::Error {
-        anyhow::anyhow!(
-            "input {}: got shape {:?}, where axis {axis} must be {expected}",
-            self.fact,
-            tensor.shape()
-        )
+        let got = Got(tensor);
+        anyhow!("input {}: got {got}: axis {axis} must be {expected}", self.fact)
+    }
+}
+
+/// Writes what was passed, as numpy does: `float32 (2, 3)`.
+struct Got<'a>(&'a Tensor);
+
+impl fmt::Display for Got<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dtype = DType::of(self.0.datum_type()).map_or("?", DType::name);
+        let sizes: Vec<String> = self.0.shape().iter().map(ToString::to_string).collect();
+        let comma = if sizes.len() == 1 { "," } else { "" };
+        write!(f, "{dtype} ({}{comma})", sizes.join(", "))
     }
 }

@@ -8,12 +8,14 @@ mod guard;
 mod input;
 mod load;
 mod model;
+mod profile;
 mod runnable;
 mod tensor;
 
 pub use error::{Error, Result, Stage};
 pub use fact::{Dim, Fact};
 pub use load::{load_bytes, load_path};
-pub use model::{Model, Node, SymbolValue};
+pub use model::{Model, Node, Property, SymbolValue};
+pub use profile::{NodeProfile, Profile, ProfileLimits};
 pub use runnable::{CompileOptions, Runnable};
 pub use tensor::{DType, Tensor, tensor_from_bytes};

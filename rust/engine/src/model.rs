@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use tract_core::internal::Assertion;
-use tract_core::prelude::{Symbol, SymbolValues, TDim, Tensor, TypedModel};
+use tract_core::prelude::{DatumType, Symbol, SymbolValues, TDim, Tensor, TypedModel};
 
 use crate::guard::guarded;
+use crate::tensor::to_plain;
 use crate::{Error, Fact, Result, Stage};
 
 /// A model as it stands in its file, symbols set apart. Immutable and cheap to clone.
@@ -52,6 +53,30 @@ pub struct Node {
     pub outputs: Vec<Fact>,
 }
 
+/// What a file says of itself under some name.
+#[derive(Clone, Debug)]
+pub enum Property {
+    /// Text.
+    Text(String),
+    /// Several texts.
+    Texts(Vec<String>),
+    /// A number or several.
+    Numbers(Tensor),
+}
+
+impl Property {
+    fn new(value: &Tensor) -> anyhow::Result<Property> {
+        if value.datum_type() != DatumType::String {
+            return Ok(Property::Numbers(to_plain(value.clone())?));
+        }
+        let plain = value.try_as_plain_ram()?;
+        Ok(match plain.as_slice::<String>()? {
+            [text] if value.rank() == 0 => Property::Text(text.clone()),
+            texts => Property::Texts(texts.to_vec()),
+        })
+    }
+}
+
 impl Model {
     pub(crate) fn new(graph: TypedModel) -> anyhow::Result<Model> {
         Ok(Model {
@@ -87,9 +112,12 @@ impl Model {
         scope.all_assertions().iter().map(ToString::to_string).chain(scenarios).collect()
     }
 
-    /// The model's properties, by name.
-    pub fn properties(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.graph.properties.iter().map(|(name, value)| (name.as_str(), &**value))
+    /// The file's properties, by name.
+    ///
+    /// # Errors
+    /// When one has a type that the outside does not know.
+    pub fn properties(&self) -> Result<Vec<(String, Property)>> {
+        guarded(Stage::Load, || properties(&self.graph))
     }
 
     /// The nodes, in an order in which they can be computed.
@@ -197,7 +225,15 @@ pub(crate) fn free_symbols(graph: &TypedModel) -> Vec<Symbol> {
     graph.symbols.all_symbols().into_iter().filter(|s| used.contains(s)).collect()
 }
 
-fn nodes(graph: &TypedModel) -> anyhow::Result<Vec<Node>> {
+/// The properties of `graph`, in the order of their names.
+pub(crate) fn properties(graph: &TypedModel) -> anyhow::Result<Vec<(String, Property)>> {
+    let mut named: Vec<_> = graph.properties.iter().collect();
+    named.sort_by_key(|(name, _)| *name);
+    named.into_iter().map(|(name, value)| Ok((name.clone(), Property::new(value)?))).collect()
+}
+
+/// The nodes of `graph`, in an order in which they can be computed.
+pub(crate) fn nodes(graph: &TypedModel) -> anyhow::Result<Vec<Node>> {
     graph
         .eval_order()?
         .into_iter()

@@ -10,8 +10,9 @@ use tract_linalg::multithread::Executor;
 
 use crate::guard::{guard_thread, guarded};
 use crate::input::Signature;
+use crate::model::{nodes, properties};
 use crate::tensor::to_plain;
-use crate::{Fact, Model, Result, Stage};
+use crate::{Fact, Model, Node, Property, Result, Stage};
 
 /// How to compile.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +24,8 @@ pub struct CompileOptions {
 /// A model optimised for this processor.
 #[derive(Debug)]
 pub struct Runnable {
-    plan: Arc<TypedSimplePlan>,
-    signature: Signature,
+    pub(crate) plan: Arc<TypedSimplePlan>,
+    pub(crate) signature: Signature,
     outputs: Vec<Fact>,
 }
 
@@ -61,6 +62,30 @@ impl Runnable {
     /// The outputs' facts, in order.
     pub fn outputs(&self) -> &[Fact] {
         &self.outputs
+    }
+
+    /// The file's properties, by name.
+    ///
+    /// # Errors
+    /// When one has a type that the outside does not know.
+    pub fn properties(&self) -> Result<Vec<(String, Property)>> {
+        guarded(Stage::Load, || properties(self.plan.model()))
+    }
+
+    /// The nodes of the compiled network, in an order in which they can be computed.
+    ///
+    /// # Errors
+    /// When the graph has a cycle.
+    pub fn nodes(&self) -> Result<Vec<Node>> {
+        guarded(Stage::Run, || nodes(self.plan.model()))
+    }
+
+    /// Refuses a number of inputs that is not the model's.
+    ///
+    /// # Errors
+    /// With [`Stage::Run`].
+    pub fn check_count(&self, inputs: usize) -> Result<()> {
+        guarded(Stage::Run, || self.signature.check_count(inputs))
     }
 
     /// Computes the outputs for `inputs`, which are in the model's order.

@@ -38,6 +38,10 @@ pub enum DType {
     F32,
     /// IEEE double precision.
     F64,
+    /// Two numbers of single precision.
+    C64,
+    /// Two numbers of double precision.
+    C128,
 }
 
 impl DType {
@@ -57,6 +61,8 @@ impl DType {
             DatumType::F16 => DType::F16,
             DatumType::F32 => DType::F32,
             DatumType::F64 => DType::F64,
+            DatumType::ComplexF32 => DType::C64,
+            DatumType::ComplexF64 => DType::C128,
             _ => return None,
         })
     }
@@ -76,6 +82,8 @@ impl DType {
             DType::F16 => DatumType::F16,
             DType::F32 => DatumType::F32,
             DType::F64 => DatumType::F64,
+            DType::C64 => DatumType::ComplexF32,
+            DType::C128 => DatumType::ComplexF64,
         }
     }
 
@@ -94,6 +102,8 @@ impl DType {
             DType::F16 => "float16",
             DType::F32 => "float32",
             DType::F64 => "float64",
+            DType::C64 => "complex64",
+            DType::C128 => "complex128",
         }
     }
 

@@ -3,8 +3,8 @@
 use std::ffi::{c_int, c_void};
 use std::{ptr, slice};
 
-use numpy::npyffi::{NPY_ARRAY_WRITEABLE, NPY_TYPES, NpyTypes, PY_ARRAY_API, get_type_object};
-use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::npyffi::{NPY_ARRAY_WRITEABLE, NpyTypes, PY_ARRAY_API, get_type_object};
+use numpy::{Complex32, Complex64, PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use torchtract_engine::{DType, Tensor, tensor_from_bytes};
@@ -13,8 +13,8 @@ use torchtract_engine::{DType, Tensor, tensor_from_bytes};
 #[pyclass(frozen)]
 struct Lender(#[allow(dead_code)] Tensor);
 
-/// A tensor with the contents of `value`: an array, or anything that can be seen as one.
-pub fn to_tensor(value: &Bound<'_, PyAny>) -> PyResult<Tensor> {
+/// A tensor with the contents of `value`, an array or what can be seen as one, for input `name`.
+pub fn to_tensor(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     if let Ok(array) = value.cast_exact::<PyUntypedArray>()
         && let Some(dtype) = plain_dtype(array)
     {
@@ -23,7 +23,7 @@ pub fn to_tensor(value: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     let py = value.py();
     static AS_ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let as_array = AS_ARRAY.import(py, "torchtract.runtime.arrays", "as_array")?;
-    let array = as_array.call1((value,))?.cast_into::<PyUntypedArray>()?;
+    let array = as_array.call1((name, value))?.cast_into::<PyUntypedArray>()?;
     let dtype = plain_dtype(&array).expect("as_array gives plain arrays or raises");
     copy(&array, dtype)
 }
@@ -47,6 +47,8 @@ fn plain_dtype(array: &Bound<'_, PyUntypedArray>) -> Option<DType> {
         (b'f', 2) => Some(DType::F16),
         (b'f', 4) => Some(DType::F32),
         (b'f', 8) => Some(DType::F64),
+        (b'c', 8) => Some(DType::C64),
+        (b'c', 16) => Some(DType::C128),
         _ => None,
     }
 }
@@ -104,5 +106,7 @@ fn descr(py: Python<'_>, dtype: DType) -> Bound<'_, PyArrayDescr> {
         DType::F16 => numpy::dtype::<half::f16>(py),
         DType::F32 => numpy::dtype::<f32>(py),
         DType::F64 => numpy::dtype::<f64>(py),
+        DType::C64 => numpy::dtype::<Complex32>(py),
+        DType::C128 => numpy::dtype::<Complex64>(py),
     }
 }

@@ -4,6 +4,7 @@
 //! `torchtract.errors`. Everything a user reads about lives in `torchtract.runtime`.
 
 mod array;
+mod describe;
 mod engine;
 mod model;
 mod runnable;

@@ -4,19 +4,16 @@ use std::path::PathBuf;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
-use torchtract_engine::{self as engine, CompileOptions, Dim, Fact, SymbolValue};
+use pyo3::types::PyDict;
+use torchtract_engine::{self as engine, CompileOptions, SymbolValue};
 
-use crate::array::from_tensor;
-use crate::engine::call;
+use crate::describe::{FactTuple, NodeTuple, facts, nodes, properties};
+use crate::engine::{call, raise};
 use crate::runnable::Runnable;
 
-/// A loaded model. `torchtract.runtime.Model` is what users see of it.
+/// A loaded model.
 #[pyclass(frozen, module = "torchtract._native")]
 pub struct Model(engine::Model);
-
-/// `(name, dtype, shape)`.
-type FactTuple<'py> = (String, String, Bound<'py, PyTuple>);
 
 #[pymethods]
 impl Model {
@@ -31,11 +28,11 @@ impl Model {
     }
 
     fn inputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<FactTuple<'py>>> {
-        self.0.inputs().iter().map(|f| fact(py, f)).collect()
+        facts(py, self.0.inputs())
     }
 
     fn outputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<FactTuple<'py>>> {
-        self.0.outputs().iter().map(|f| fact(py, f)).collect()
+        facts(py, self.0.outputs())
     }
 
     fn symbols(&self) -> &[String] {
@@ -44,6 +41,14 @@ impl Model {
 
     fn assertions(&self) -> Vec<String> {
         self.0.assertions()
+    }
+
+    fn properties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        properties(py, self.0.properties().map_err(raise)?)
+    }
+
+    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Vec<NodeTuple<'py>>> {
+        nodes(py, call(py, || self.0.nodes())?)
     }
 
     fn set(&self, py: Python<'_>, values: &Bound<'_, PyDict>) -> PyResult<Model> {
@@ -60,24 +65,11 @@ impl Model {
 }
 
 fn symbol_value(value: &Bound<'_, PyAny>) -> PyResult<SymbolValue> {
-    if let Ok(size) = value.extract::<i64>() {
+    if let Ok(size) = value.extract() {
         Ok(SymbolValue::Size(size))
-    } else if let Ok(text) = value.extract::<String>() {
+    } else if let Ok(text) = value.extract() {
         Ok(SymbolValue::Expression(text))
     } else {
-        Err(PyTypeError::new_err("a symbol's value is an int or an expression"))
+        Err(PyTypeError::new_err("a symbol's value is an int of 64 bits or a str"))
     }
-}
-
-fn fact<'py>(py: Python<'py>, fact: &Fact) -> PyResult<FactTuple<'py>> {
-    let shape = fact.shape.iter().map(|dim| match dim {
-        Dim::Size(size) => Ok(size.into_pyobject(py)?.into_any()),
-        Dim::Symbolic(text) => Ok(text.into_pyobject(py)?.into_any()),
-    });
-    let dtype = match &fact.dtype {
-        Ok(dtype) => dtype.name().to_string(),
-        Err(other) => other.clone(),
-    };
-    let shape = shape.collect::<PyResult<Vec<_>>>()?;
-    Ok((fact.name.clone(), dtype, PyTuple::new(py, shape)?))
 }

@@ -2,43 +2,352 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 
 from torchtract.lower.builder import Builder, Operand
+from torchtract.lower.checks import Refusal, require
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value
 
+__all__ = ["computed_in_float32", "log1p_of", "product", "truncated"]
+
 aten = torch.ops.aten
+
+_Lowering = TypeVar("_Lowering", bound=Callable[..., Any])
+
+
+def computed_in_float32(lowering: _Lowering) -> _Lowering:
+    """Widen half-precision tensors ahead of a lowering and round its results once.
+
+    PyTorch's kernels compute so; a formula of several steps would lose digits otherwise.
+    """
+
+    @functools.wraps(lowering)
+    def widened(b: Builder, **arguments: Any) -> Any:
+        results = lowering(b, **{name: _widened(b, v) for name, v in arguments.items()})
+        if isinstance(results, Value):
+            return b.cast(results, b.result.dtype)
+        return tuple(b.cast(r, f.dtype) for r, f in zip(results, b.results, strict=True))
+
+    return widened  # type: ignore[return-value]
+
+
+def _widened(b: Builder, argument: Any) -> Any:
+    half = isinstance(argument, Value) and argument.dtype in (torch.float16, torch.bfloat16)
+    return b.cast(argument, torch.float32) if half else argument
+
+
+# Functions of one tensor.
 
 #: Functions that tract has by one name, on floating-point tensors.
 _FLOAT_FUNCTIONS = {
     aten.acos.default: "acos",
+    aten.acosh.default: "acosh",
+    aten.asin.default: "asin",
+    aten.asinh.default: "asinh",
+    aten.atan.default: "atan",
+    aten.atanh.default: "atanh",
+    aten.cos.default: "cos",
+    aten.cosh.default: "cosh",
+    aten.erf.default: "tract_core_erf",
     aten.exp.default: "exp",
+    aten.log.default: "log",
+    aten.reciprocal.default: "recip",
     aten.rsqrt.default: "rsqrt",
+    aten.sin.default: "sin",
+    aten.sinh.default: "sinh",
+    aten.special_erf.default: "tract_core_erf",
     aten.sqrt.default: "sqrt",
+    aten.tan.default: "tan",
     aten.tanh.default: "tanh",
+}
+
+#: Functions that keep the element type, integers too.
+_NUMBER_FUNCTIONS = {
+    aten.abs.default: "abs",
+    aten.ceil.default: "ceil",
+    aten.floor.default: "floor",
+    aten.sgn.default: "sign",
+    aten.sign.default: "sign",
 }
 
 
 def _float_function(op: str) -> Callable[[Builder, Value], Value]:
     def function(b: Builder, x: Value) -> Value:
+        double = op == "tract_core_erf" and x.dtype == torch.float64
+        require(not double, "tract's erf takes no float64")
         return b.emit(op, b.cast(x, b.result.dtype))
+
+    return function
+
+
+def _number_function(op: str) -> Callable[[Builder, Value], Value]:
+    def function(b: Builder, x: Value) -> Value:
+        return x if x.dtype == torch.bool else b.emit(op, x)
 
     return function
 
 
 for _overload, _op in _FLOAT_FUNCTIONS.items():
     lowers(_overload)(_float_function(_op))
+for _overload, _op in _NUMBER_FUNCTIONS.items():
+    lowers(_overload)(_number_function(_op))
+
+
+@lowers(aten.positive.default)
+def positive(b: Builder, x: Value) -> Value:
+    """positive(Tensor(a) self) -> Tensor(a)"""
+    return x
+
+
+@lowers(aten.neg.default)
+def neg(b: Builder, x: Value) -> Value:
+    """neg(Tensor self) -> Tensor"""
+    if x.dtype.is_signed:
+        return b.emit("neg", x)
+    return b.cast(b.emit("neg", b.cast(x, torch.int64)), x.dtype)
+
+
+@lowers(aten.square.default)
+def square(b: Builder, x: Value) -> Value:
+    """square(Tensor self) -> Tensor"""
+    x = b.cast(x, b.result.dtype)
+    return product(b, x, x)
+
+
+@lowers(aten.exp2.default)
+def exp2(b: Builder, x: Value) -> Value:
+    """exp2(Tensor self) -> Tensor"""
+    x = b.cast(x, b.result.dtype)
+    return b.binary("pow", b.scalar(2, x.dtype), x)
+
+
+@lowers(aten.expm1.default, aten.special_expm1.default)
+@computed_in_float32
+def expm1(b: Builder, x: Value) -> Value:
+    """expm1(Tensor self) -> Tensor"""
+    return expm1_of(b, _as_float(b, x))
+
+
+def expm1_of(b: Builder, x: Value) -> Value:
+    """`exp(x) - 1` without the cancellation near zero: `tanh(x / 2) * (exp(x) + 1)`."""
+    tanh = b.emit("tanh", b.binary("mul", x, b.scalar(0.5, x.dtype)))
+    return b.binary("mul", tanh, b.binary("add", b.emit("exp", x), b.scalar(1, x.dtype)))
+
+
+@lowers(aten.log1p.default, aten.special_log1p.default)
+@computed_in_float32
+def log1p(b: Builder, x: Value) -> Value:
+    """log1p(Tensor self) -> Tensor"""
+    return log1p_of(b, _as_float(b, x))
+
+
+def log1p_of(b: Builder, x: Value) -> Value:
+    """`log(1 + x)`; where `1 + x` would round digits of x away, `2 * atanh(x / (2 + x))`."""
+    small = b.binary("lt", b.emit("abs", x), b.scalar(0.5, x.dtype), torch.bool)
+    ratio = b.binary("div", x, b.binary("add", x, b.scalar(2, x.dtype)))
+    near_zero = b.binary("mul", b.emit("atanh", ratio), b.scalar(2, x.dtype))
+    return b.where(small, near_zero, b.emit("log", b.binary("add", x, b.scalar(1, x.dtype))))
+
+
+@lowers(aten.log2.default)
+def log2(b: Builder, x: Value) -> Value:
+    """log2(Tensor self) -> Tensor"""
+    return _log_to_base(b, x, 2)
+
+
+@lowers(aten.log10.default)
+def log10(b: Builder, x: Value) -> Value:
+    """log10(Tensor self) -> Tensor"""
+    return _log_to_base(b, x, 10)
+
+
+def _log_to_base(b: Builder, x: Value, base: int) -> Value:
+    # In float64, so that powers of the base give whole numbers, which people round down.
+    natural = b.emit("log", b.cast(x, torch.float64))
+    scaled = b.binary("mul", natural, b.scalar(1 / math.log(base), torch.float64))
+    return b.cast(scaled, b.result.dtype)
+
+
+@lowers(aten.erfc.default)
+@computed_in_float32
+def erfc(b: Builder, x: Value) -> Value:
+    """erfc(Tensor self) -> Tensor"""
+    require(x.dtype != torch.float64, "tract's erf takes no float64")
+    x = _as_float(b, x)
+    return b.binary("sub", b.scalar(1, x.dtype), b.emit("tract_core_erf", x))
+
+
+@lowers(aten.trunc.default, aten.fix.default)
+def trunc(b: Builder, x: Value) -> Value:
+    """trunc(Tensor self) -> Tensor"""
+    return truncated(b, x)
+
+
+def truncated(b: Builder, x: Value) -> Value:
+    """Rounded towards zero."""
+    if not x.dtype.is_floating_point:
+        return x
+    below = b.binary("lt", x, b.scalar(0, x.dtype), torch.bool)
+    return b.where(below, b.emit("ceil", x), b.emit("floor", x))
+
+
+@lowers(aten.frac.default)
+def frac(b: Builder, x: Value) -> Value:
+    """frac(Tensor self) -> Tensor"""
+    return b.binary("sub", x, truncated(b, x))
+
+
+@lowers(aten.round.default)
+def round_(b: Builder, x: Value) -> Value:
+    """round(Tensor self) -> Tensor"""
+    if not x.dtype.is_floating_point:
+        return x
+    require(x.dtype != torch.float64, "tract rounds halves to even in float16 and float32 only")
+    return b.emit("tract_core_round_even", x)
+
+
+@lowers(aten.round.decimals)
+@computed_in_float32
+def round_decimals(b: Builder, x: Value, decimals: int) -> Value:
+    """round.decimals(Tensor self, *, int decimals) -> Tensor"""
+    if decimals == 0 or not x.dtype.is_floating_point:
+        return round_(b, x)
+    up, down = ("mul", "div") if decimals > 0 else ("div", "mul")
+    power = b.scalar(10 ** abs(decimals), x.dtype)
+    return b.binary(down, round_(b, b.binary(up, x, power)), power)
+
+
+def _as_float(b: Builder, x: Value) -> Value:
+    return x if x.dtype.is_floating_point else b.cast(x, torch.get_default_dtype())
+
+
+# Sums and products.
 
 
 @lowers(aten.add.Tensor, aten.add.Scalar)
 def add(b: Builder, x: Value, other: Operand, alpha: Operand = 1) -> Value:
     """add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor"""
     x, other = b.promote(x, other, dtype=b.result.dtype)
+    if x.dtype == torch.bool:
+        return b.binary("or", x, other) if alpha else x
     return b.binary("add", x, _scaled(b, other, alpha))
+
+
+@lowers(aten.sub.Tensor, aten.sub.Scalar, aten.subtract.Tensor, aten.subtract.Scalar)
+def sub(b: Builder, x: Value, other: Operand, alpha: Operand = 1) -> Value:
+    """sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor"""
+    x, other = b.promote(x, other, dtype=b.result.dtype)
+    return b.binary("sub", x, _scaled(b, other, alpha))
+
+
+@lowers(aten.rsub.Tensor, aten.rsub.Scalar)
+def rsub(b: Builder, x: Value, other: Operand, alpha: Operand = 1) -> Value:
+    """rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor"""
+    x, other = b.promote(x, other, dtype=b.result.dtype)
+    return b.binary("sub", other, _scaled(b, x, alpha))
+
+
+@lowers(aten.mul.Tensor, aten.mul.Scalar, aten.multiply.Tensor, aten.multiply.Scalar)
+def mul(b: Builder, x: Value, other: Operand) -> Value:
+    """mul.Tensor(Tensor self, Tensor other) -> Tensor"""
+    return product(b, *b.promote(x, other, dtype=b.result.dtype))
+
+
+def product(b: Builder, x: Value, y: Value) -> Value:
+    """Two tensors of one type multiplied."""
+    if x.dtype == torch.bool:
+        return b.binary("and", x, y)
+    if not x.name or x.name != y.name:
+        return b.binary("mul", x, y)
+    if x.dtype.is_floating_point:
+        return b.emit("square", x)
+    # tract rewrites x * x into its square function, which knows no integers; so -(x * -x).
+    signed = b.cast(x, torch.int64) if not x.dtype.is_signed else x
+    negative = b.binary("mul", signed, b.emit("neg", signed))
+    return b.cast(b.emit("neg", negative), x.dtype)
+
+
+@lowers(aten.addcmul.default)
+@computed_in_float32
+def addcmul(b: Builder, x: Value, tensor1: Value, tensor2: Value, value: Operand = 1) -> Value:
+    """addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor"""
+    x, tensor1, tensor2 = b.promote(x, tensor1, tensor2)
+    return b.binary("add", x, _scaled(b, product(b, tensor1, tensor2), value))
+
+
+@lowers(aten.addcdiv.default)
+@computed_in_float32
+def addcdiv(b: Builder, x: Value, tensor1: Value, tensor2: Value, value: Operand = 1) -> Value:
+    """addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor"""
+    x, tensor1, tensor2 = b.promote(x, tensor1, tensor2)
+    return b.binary("add", x, _scaled(b, b.binary("div", tensor1, tensor2), value))
+
+
+@lowers(aten.lerp.Scalar, aten.lerp.Tensor)
+@computed_in_float32
+def lerp(b: Builder, x: Value, end: Value, weight: Operand) -> Value:
+    """lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor"""
+    x, end, weight = b.promote(x, end, weight, dtype=x.dtype)
+    return b.binary("add", x, b.binary("mul", weight, b.binary("sub", end, x)))
 
 
 def _scaled(b: Builder, x: Value, factor: Operand) -> Value:
     return x if factor == 1 else b.binary("mul", x, b.scalar(factor, x.dtype))
+
+
+# Powers and angles.
+
+
+@lowers(aten.pow.Tensor_Scalar, aten.pow.Tensor_Tensor, aten.pow.Scalar)
+def pow_(b: Builder, x: Operand, exponent: Operand) -> Value:
+    """pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor"""
+    dtype = b.result.dtype
+    if not isinstance(exponent, Value) and exponent in (1, 2):
+        x = b.tensor(x, dtype)
+        return x if exponent == 1 else product(b, x, x)
+    if not dtype.is_floating_point:
+        return b.cast(_integer_power(b, x, exponent), dtype)
+    ops = {0.5: "sqrt", -0.5: "rsqrt", -1: "recip"}
+    if not isinstance(exponent, Value) and exponent in ops:
+        return b.emit(ops[exponent], b.tensor(x, dtype))
+    x, exponent = b.promote(x, exponent, dtype=dtype)
+    return b.binary("pow", x, exponent)
+
+
+def _integer_power(b: Builder, x: Operand, exponent: Operand) -> Value:
+    if not isinstance(exponent, (Value, int)):
+        raise Refusal(f"the exponent {exponent} of an integer tensor is no fixed number")
+    check_sign = isinstance(exponent, Value)
+    x, exponent = b.promote(x, exponent, dtype=torch.int64)
+    if not check_sign:
+        return b.binary("pow", x, exponent)
+    # tract takes the exponent for unsigned. 1 and -1 alone have whole inverses.
+    zero, one = b.scalar(0, torch.int64), b.scalar(1, torch.int64)
+    power = b.binary("pow", x, b.emit("abs", exponent))
+    unit = b.binary("eq", b.emit("abs", x), one, torch.bool)
+    whole = b.binary("or", unit, b.binary("ge", exponent, zero, torch.bool))
+    return b.where(whole, power, zero)
+
+
+@lowers(aten.atan2.default)
+@computed_in_float32
+def atan2(b: Builder, x: Value, other: Value) -> Value:
+    """atan2(Tensor self, Tensor other) -> Tensor"""
+    y, x = (_as_float(b, v) for v in b.promote(x, other))
+    zero = b.scalar(0, y.dtype)
+    width, height = b.emit("abs", x), b.emit("abs", y)
+    longer, shorter = b.binary("max", width, height), b.binary("min", width, height)
+    # Of two zeros the angle is zero, and 0 / 1 says so.
+    longer = b.where(b.binary("eq", longer, zero, torch.bool), b.scalar(1, y.dtype), longer)
+    angle = b.emit("atan", b.binary("div", shorter, longer))
+    steep = b.binary("gt", height, width, torch.bool)
+    angle = b.where(steep, b.binary("sub", b.scalar(math.pi / 2, y.dtype), angle), angle)
+    left = b.binary("lt", x, zero, torch.bool)
+    angle = b.where(left, b.binary("sub", b.scalar(math.pi, y.dtype), angle), angle)
+    return b.where(b.binary("lt", y, zero, torch.bool), b.emit("neg", angle), angle)

@@ -1,0 +1,131 @@
+"""Adaptive poolings: a given number of bins along each axis, whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import sympy
+import torch
+from torch.nn import functional as F
+
+from torchtract.lower.builder import Builder
+from torchtract.lower.checks import require, static_int
+from torchtract.lower.ops.elementwise import computed_in_float32
+from torchtract.lower.registry import lowers
+from torchtract.lower.value import Fact, Size, Value, size_of, volume
+
+aten = torch.ops.aten
+
+
+@lowers(
+    aten.adaptive_avg_pool1d.default,
+    aten.adaptive_avg_pool2d.default,
+    aten.adaptive_avg_pool3d.default,
+    aten._adaptive_avg_pool2d.default,
+    aten._adaptive_avg_pool3d.default,
+)
+@computed_in_float32
+def adaptive_avg_pool(b: Builder, x: Value, output_size: list[int]) -> Value:
+    """adaptive_avg_pool2d(Tensor self, SymInt[2] output_size) -> Tensor"""
+    require(x.dtype.is_floating_point, f"tract has no mean of {x.dtype}")
+    first = x.rank - len(output_size)
+    whole = [axis for axis, count in enumerate(output_size, first) if count == 1]
+    x = b.reduce("mean_reduce", x, whole, keepdim=True)
+    for axis, count in enumerate(output_size, first):
+        x = _bin_means(b, x, axis, count)
+    return x
+
+
+@lowers(
+    aten.adaptive_max_pool1d.default,
+    aten.adaptive_max_pool2d.default,
+    aten.adaptive_max_pool3d.default,
+)
+def adaptive_max_pool(b: Builder, x: Value, output_size: list[int]) -> tuple[Value, Value]:
+    """adaptive_max_pool2d(Tensor self, int[2] output_size) -> (Tensor, Tensor)
+
+    Axis by axis, the last first, which finds the same of several equal maxima as PyTorch's
+    walk over rows.
+    """
+    first = x.rank - len(output_size)
+    sizes = x.shape
+    index: Value | None = None
+    for axis in reversed(range(first, x.rank)):
+        members, begins = _bins(b, x, axis, output_size[axis - first])
+        x = b.reduce("max_reduce", members, [axis + 1])
+        here = _argmax(b, members, axis + 1)
+        if begins is not None:
+            here = b.binary("add", here, begins)
+        if index is None:
+            index = here
+            continue
+        inner = b.emit("tract_core_gather_elements", index, here, like=here, axis=axis)
+        row = b.binary("mul", here, b.scalar(volume(sizes[axis + 1 :]), torch.int64))
+        index = b.binary("add", row, inner)
+    assert index is not None
+    return x, index
+
+
+def _bin_means(b: Builder, x: Value, axis: int, count: Size) -> Value:
+    """Means of so many bins along an axis."""
+    size = x.shape[axis]
+    if size == count:
+        return x
+    if (width := _width(size, count)) is not None:
+        split = b.reshape(x, [*x.shape[:axis], count, width, *x.shape[axis + 1 :]])
+        return b.reduce("mean_reduce", split, [axis + 1])
+    # Bins that overlap: a product with the matrix that holds the bins of PyTorch.
+    size, count = _static(size), _static(count)
+    weights = F.adaptive_avg_pool1d(torch.eye(size, dtype=x.dtype)[None], count)[0]
+    letters = "abcde"[: x.rank]
+    result = letters.replace(letters[axis], "z")
+    return b.einsum(f"{letters},{letters[axis]}z->{result}", x, b.constant(weights))
+
+
+def _bins(b: Builder, x: Value, axis: int, count: Size) -> tuple[Value, Value | None]:
+    """Members of each bin, on a new axis behind that of the bins, and where the bins begin.
+
+    The beginnings are None for a single bin. A short bin has its last member repeated.
+    """
+    size = x.shape[axis]
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    width = _width(size, count)
+    if width is not None:
+        members = b.reshape(x, [*before, count, width, *after])
+        return members, None if count == 1 else _begins(b, range(_static(count)), width, after)
+    size, count = _static(size), _static(count)
+    begins = [i * size // count for i in range(count)]
+    ends = [-(-(i + 1) * size // count) for i in range(count)]
+    longest = max(end - begin for begin, end in zip(begins, ends, strict=True))
+    steps = torch.arange(longest)
+    chosen = [(begin + steps).clamp(max=e - 1) for begin, e in zip(begins, ends, strict=True)]
+    members = b.emit(
+        "tract_core_gather",
+        x,
+        b.constant(torch.stack(chosen)),
+        like=x.of(shape=[*before, count, longest, *after]),
+        axis=axis,
+    )
+    return members, _begins(b, begins, 1, after)
+
+
+def _begins(b: Builder, numbers: Iterable[int], width: Size, after: Sequence[Size]) -> Value:
+    """These numbers times the width, along the axis that so many axes follow."""
+    column = torch.tensor(list(numbers)).reshape(-1, *(1 for _ in after))
+    return b.binary("mul", b.constant(column), b.scalar(width, torch.int64))
+
+
+def _argmax(b: Builder, members: Value, axis: int) -> Value:
+    shape = [1 if a == axis else size for a, size in enumerate(members.shape)]
+    index = b.emit("argmax_reduce", members, like=Fact(torch.int64, tuple(shape)), axes=[axis])
+    return b.squeeze(index, [axis])
+
+
+def _width(size: Size, count: Size) -> Size | None:
+    """Size of each bin, where all are equal."""
+    quotient = sympy.sympify(size) / sympy.sympify(count)
+    return size_of(quotient) if quotient.is_integer else None
+
+
+def _static(size: Size) -> int:
+    return static_int(size, "a size of its input that its bins don't divide evenly")

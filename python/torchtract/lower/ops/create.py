@@ -1,0 +1,235 @@
+"""Tensors made from sizes and numbers, triangles of tensors, copies and casts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy
+import torch
+
+from torchtract.lower.builder import Builder, Operand
+from torchtract.lower.checks import require, static_int
+from torchtract.lower.registry import lowers
+from torchtract.lower.value import Fact, Size, Value
+
+aten = torch.ops.aten
+
+# The same number everywhere.
+
+
+@lowers(aten.full.default)
+def full(b: Builder, size: list[Size], fill_value: Operand, dtype: Any = None) -> Value:
+    """full(SymInt[] size, Scalar fill_value, *, ScalarType? dtype=None) -> Tensor"""
+    return _filled(b, fill_value)
+
+
+@lowers(aten.full_like.default)
+def full_like(b: Builder, x: Value, fill_value: Operand, dtype: Any = None) -> Value:
+    """full_like(Tensor self, Scalar fill_value, *, ScalarType? dtype=None) -> Tensor"""
+    return _filled(b, fill_value)
+
+
+@lowers(aten.new_full.default)
+def new_full(
+    b: Builder, x: Value, size: list[Size], fill_value: Operand, dtype: Any = None
+) -> Value:
+    """new_full(Tensor self, SymInt[] size, Scalar fill_value, *, ScalarType? dtype=None)"""
+    return _filled(b, fill_value)
+
+
+@lowers(aten.fill.Scalar, aten.fill.Tensor)
+def fill(b: Builder, x: Value, value: Operand) -> Value:
+    """fill.Scalar(Tensor self, Scalar value) -> Tensor"""
+    return _filled(b, value)
+
+
+@lowers(aten.zeros.default)
+def zeros(b: Builder, size: list[Size], dtype: Any = None) -> Value:
+    """zeros(SymInt[] size, *, ScalarType? dtype=None) -> Tensor"""
+    return _filled(b, 0)
+
+
+@lowers(aten.ones.default)
+def ones(b: Builder, size: list[Size], dtype: Any = None) -> Value:
+    """ones(SymInt[] size, *, ScalarType? dtype=None) -> Tensor"""
+    return _filled(b, 1)
+
+
+@lowers(aten.zeros_like.default)
+def zeros_like(b: Builder, x: Value, dtype: Any = None) -> Value:
+    """zeros_like(Tensor self, *, ScalarType? dtype=None) -> Tensor"""
+    return _filled(b, 0)
+
+
+@lowers(aten.ones_like.default)
+def ones_like(b: Builder, x: Value, dtype: Any = None) -> Value:
+    """ones_like(Tensor self, *, ScalarType? dtype=None) -> Tensor"""
+    return _filled(b, 1)
+
+
+@lowers(aten.new_zeros.default)
+def new_zeros(b: Builder, x: Value, size: list[Size], dtype: Any = None) -> Value:
+    """new_zeros(Tensor self, SymInt[] size, *, ScalarType? dtype=None) -> Tensor"""
+    return _filled(b, 0)
+
+
+@lowers(aten.new_ones.default)
+def new_ones(b: Builder, x: Value, size: list[Size], dtype: Any = None) -> Value:
+    """new_ones(Tensor self, SymInt[] size, *, ScalarType? dtype=None) -> Tensor"""
+    return _filled(b, 1)
+
+
+# Zero is as good a value as any for memory that nothing has been written to.
+@lowers(aten.empty.memory_format)
+def empty(b: Builder, size: list[Size], dtype: Any = None) -> Value:
+    """empty.memory_format(SymInt[] size, *, ScalarType? dtype=None) -> Tensor"""
+    return _filled(b, 0)
+
+
+@lowers(aten.empty_like.default)
+def empty_like(b: Builder, x: Value, dtype: Any = None) -> Value:
+    """empty_like(Tensor self, *, ScalarType? dtype=None) -> Tensor"""
+    return _filled(b, 0)
+
+
+@lowers(aten.new_empty.default)
+def new_empty(b: Builder, x: Value, size: list[Size], dtype: Any = None) -> Value:
+    """new_empty(Tensor self, SymInt[] size, *, ScalarType? dtype=None) -> Tensor"""
+    return _filled(b, 0)
+
+
+@lowers(aten.scalar_tensor.default)
+def scalar_tensor(b: Builder, s: Operand, dtype: Any = None) -> Value:
+    """scalar_tensor(Scalar s, *, ScalarType? dtype=None) -> Tensor"""
+    return _filled(b, s)
+
+
+def _filled(b: Builder, number: Operand) -> Value:
+    return b.broadcast(b.tensor(number, b.result.dtype), b.result.shape)
+
+
+# Ranges.
+
+
+@lowers(aten.arange.default)
+def arange(b: Builder, end: Any, dtype: Any = None) -> Value:
+    """arange(Scalar end, *, ScalarType? dtype=None) -> Tensor"""
+    return _range(b, 0, end, 1)
+
+
+@lowers(aten.arange.start)
+def arange_start(b: Builder, start: Any, end: Any, dtype: Any = None) -> Value:
+    """arange.start(Scalar start, Scalar end, *, ScalarType? dtype=None) -> Tensor"""
+    return _range(b, start, end, 1)
+
+
+@lowers(aten.arange.start_step)
+def arange_start_step(b: Builder, start: Any, end: Any, step: Any = 1, dtype: Any = None) -> Value:
+    """arange.start_step(Scalar start, Scalar end, Scalar step=1, *, ScalarType? dtype=None)"""
+    return _range(b, start, end, step)
+
+
+def _range(b: Builder, start: Any, end: Any, step: Any) -> Value:
+    if all(isinstance(n, (int, float)) for n in (start, end, step)):
+        return b.constant(torch.arange(start, end, step, dtype=b.result.dtype))
+    step = static_int(step, "the step of its range")
+    require(
+        all(isinstance(n, int) or getattr(n, "is_integer", False) for n in (start, end)),
+        f"it counts from {start} to {end}, and tract counts between whole numbers",
+    )
+    return b.cast(_integers(b, start, end, step), b.result.dtype)
+
+
+def _integers(b: Builder, start: Size, end: Size, step: int = 1) -> Value:
+    like = Fact(torch.int64, b.result.shape[:1])
+    return b.emit("tract_core_range", start, end, step, like=like)
+
+
+@lowers(aten.linspace.default)
+def linspace(b: Builder, start: Any, end: Any, steps: Any, dtype: Any = None) -> Value:
+    """linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None) -> Tensor"""
+    ends = [start, end]
+    require(not any(isinstance(n, sympy.Expr) for n in ends), "its ends depend on a symbol")
+    steps = static_int(steps, "its number of steps")
+    return b.constant(torch.linspace(start, end, steps, dtype=b.result.dtype))
+
+
+@lowers(aten.eye.default)
+def eye(b: Builder, n: Size, dtype: Any = None) -> Value:
+    """eye(SymInt n, *, ScalarType? dtype=None) -> Tensor"""
+    return _diagonal(b)
+
+
+@lowers(aten.eye.m)
+def eye_m(b: Builder, n: Size, m: Size, dtype: Any = None) -> Value:
+    """eye.m(SymInt n, SymInt m, *, ScalarType? dtype=None) -> Tensor"""
+    return _diagonal(b)
+
+
+def _diagonal(b: Builder) -> Value:
+    row, column = (_integers(b, 0, size) for size in b.result.shape)
+    return b.cast(b.binary("eq", b.unsqueeze(row, [1]), column, torch.bool), b.result.dtype)
+
+
+# Triangles and indicators.
+
+
+@lowers(aten.tril.default)
+def tril(b: Builder, x: Value, diagonal: Size = 0) -> Value:
+    """tril(Tensor self, SymInt diagonal=0) -> Tensor"""
+    return b.emit("tract_core_trilu", x, k=diagonal, upper=False)
+
+
+@lowers(aten.triu.default)
+def triu(b: Builder, x: Value, diagonal: Size = 0) -> Value:
+    """triu(Tensor self, SymInt diagonal=0) -> Tensor"""
+    return b.emit("tract_core_trilu", x, k=diagonal, upper=True)
+
+
+@lowers(aten.tril_indices.default)
+def tril_indices(b: Builder, row: int, col: int, offset: int = 0, dtype: Any = None) -> Value:
+    """tril_indices(int row, int col, int offset=0, *, ScalarType? dtype=long) -> Tensor"""
+    return b.constant(torch.tril_indices(row, col, offset, dtype=b.result.dtype))
+
+
+@lowers(aten.triu_indices.default)
+def triu_indices(b: Builder, row: int, col: int, offset: int = 0, dtype: Any = None) -> Value:
+    """triu_indices(int row, int col, int offset=0, *, ScalarType? dtype=long) -> Tensor"""
+    return b.constant(torch.triu_indices(row, col, offset, dtype=b.result.dtype))
+
+
+@lowers(aten.one_hot.default)
+def one_hot(b: Builder, x: Value, num_classes: int = -1) -> Value:
+    """one_hot(Tensor self, int num_classes=-1) -> Tensor"""
+    require(num_classes > 0, "its number of classes depends on the data; give num_classes")
+    like = Fact(torch.float32, (*x.shape, num_classes))
+    hot = b.emit("tract_core_one_hot", x, axis=x.rank, dim=num_classes, like=like)
+    return b.cast(hot, b.result.dtype)
+
+
+# Casts and copies.
+
+
+@lowers(aten.to.dtype, aten.to.device)
+def to_dtype(b: Builder, x: Value, dtype: torch.dtype) -> Value:
+    """to.dtype(Tensor(a) self, ScalarType dtype, ...) -> Tensor(a)"""
+    return b.cast(x, dtype)
+
+
+@lowers(aten.to.dtype_layout, aten._to_copy.default)
+def to_copy(b: Builder, x: Value, dtype: torch.dtype | None = None) -> Value:
+    """_to_copy(Tensor self, *, ScalarType? dtype=None, ...) -> Tensor"""
+    return b.cast(x, dtype or x.dtype)
+
+
+@lowers(aten.to.other, aten.type_as.default)
+def to_other(b: Builder, x: Value, other: Value) -> Value:
+    """to.other(Tensor(a) self, Tensor other, ...) -> Tensor(a)"""
+    return b.cast(x, other.dtype)
+
+
+@lowers(aten.alias.default, aten.clone.default, aten.contiguous.default, aten.detach.default)
+@lowers(aten.lift.default, aten.lift_fresh.default, aten.lift_fresh_copy.default)
+def same(b: Builder, x: Value) -> Value:
+    """clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor"""
+    return x

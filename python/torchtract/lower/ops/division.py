@@ -1,0 +1,110 @@
+"""Division, rounded or not, and its remainders."""
+
+from __future__ import annotations
+
+import sympy
+import torch
+
+from torchtract.lower.builder import Builder, Operand
+from torchtract.lower.ops.elementwise import truncated
+from torchtract.lower.registry import lowers
+from torchtract.lower.value import Value
+
+aten = torch.ops.aten
+
+
+@lowers(aten.div.Tensor, aten.div.Scalar, aten.divide.Tensor, aten.divide.Scalar)
+@lowers(aten.true_divide.Tensor, aten.true_divide.Scalar)
+def div(b: Builder, x: Value, other: Operand) -> Value:
+    """div.Tensor(Tensor self, Tensor other) -> Tensor"""
+    whole = all(not o.dtype.is_floating_point for o in (x, other) if isinstance(o, Value))
+    x, other = b.promote(x, other, dtype=b.result.dtype)
+    if not whole:
+        return b.binary("div", x, other)
+    # tract multiplies by the reciprocal, so whole quotients come out whole in float64 only.
+    x, other = b.promote(x, other, dtype=torch.float64)
+    return b.cast(b.binary("div", x, other), b.result.dtype)
+
+
+@lowers(aten.div.Tensor_mode, aten.div.Scalar_mode)
+@lowers(aten.divide.Tensor_mode, aten.divide.Scalar_mode)
+def div_mode(b: Builder, x: Value, other: Operand, rounding_mode: str | None) -> Value:
+    """div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor"""
+    return div(b, x, other) if rounding_mode is None else _divided(b, x, other, rounding_mode)
+
+
+@lowers(aten.floor_divide.default, aten.floor_divide.Scalar)
+def floor_divide(b: Builder, x: Value, other: Operand) -> Value:
+    """floor_divide(Tensor self, Tensor other) -> Tensor"""
+    return _divided(b, x, other, "floor")
+
+
+@lowers(aten.remainder.Tensor, aten.remainder.Scalar, aten.remainder.Scalar_Tensor)
+def remainder(b: Builder, x: Operand, other: Operand) -> Value:
+    """remainder.Tensor(Tensor self, Tensor other) -> Tensor"""
+    return _remainder(b, x, other, "floor")
+
+
+@lowers(aten.fmod.Tensor, aten.fmod.Scalar)
+def fmod(b: Builder, x: Value, other: Operand) -> Value:
+    """fmod.Tensor(Tensor self, Tensor other) -> Tensor"""
+    return _remainder(b, x, other, "trunc")
+
+
+def _divided(b: Builder, x: Operand, other: Operand, mode: str) -> Value:
+    dtype = b.result.dtype
+    if dtype.is_floating_point:
+        x, other = b.promote(x, other, dtype=torch.float64)
+        return b.cast(_rounded_quotient(b, x, other, mode), dtype)
+    above_zero = _is_above_zero(other)
+    x, other = b.promote(x, other, dtype=dtype)
+    quotient = b.binary("div", x, other)
+    if mode == "trunc" or not dtype.is_signed:
+        return quotient
+    rest = b.binary("sub", x, b.binary("mul", quotient, other))
+    return b.binary("sub", quotient, b.cast(_wrong_sign(b, rest, other, above_zero), dtype))
+
+
+def _remainder(b: Builder, x: Operand, other: Operand, mode: str) -> Value:
+    dtype = b.result.dtype
+    if dtype.is_floating_point:
+        x, other = b.promote(x, other, dtype=torch.float64)
+        quotient = _rounded_quotient(b, x, other, mode)
+        return b.cast(b.binary("sub", x, b.binary("mul", quotient, other)), dtype)
+    above_zero = _is_above_zero(other)
+    x, other = b.promote(x, other, dtype=dtype)
+    rest = b.binary("sub", x, b.binary("mul", b.binary("div", x, other), other))
+    if mode == "trunc" or not dtype.is_signed:
+        return rest
+    wrong = _wrong_sign(b, rest, other, above_zero)
+    return b.where(wrong, b.binary("add", rest, other), rest)
+
+
+def _rounded_quotient(b: Builder, x: Value, y: Value, mode: str) -> Value:
+    """The quotient of float64 tensors, rounded as if it had been exact.
+
+    tract multiplies by the reciprocal, which can turn 3 into 2.9999999999999996. What was
+    float32 has no other quotient within 2 ** -49 of a whole number: push that far away.
+    """
+    quotient = b.binary("div", x, y)
+    away = b.binary("mul", quotient, b.scalar(1 + 2.0**-50, x.dtype))
+    if mode == "trunc":
+        return truncated(b, away)
+    towards = b.binary("mul", quotient, b.scalar(1 - 2.0**-50, x.dtype))
+    return b.emit("floor", b.binary("max", away, towards))
+
+
+def _wrong_sign(b: Builder, rest: Value, divisor: Value, above_zero: bool) -> Value:
+    """Where the remainder of a division that truncates has not the divisor's sign."""
+    zero = b.scalar(0, rest.dtype)
+    below = b.binary("lt", rest, zero, torch.bool)
+    if above_zero:
+        return below
+    differ = b.binary("tract_core_xor", below, b.binary("lt", divisor, zero, torch.bool))
+    return b.binary("and", differ, b.binary("ne", rest, zero, torch.bool))
+
+
+def _is_above_zero(operand: Operand) -> bool:
+    if isinstance(operand, sympy.Expr):
+        return bool(operand.is_positive)
+    return not isinstance(operand, Value) and operand > 0

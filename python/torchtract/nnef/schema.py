@@ -1,0 +1,169 @@
+"""Operators by name: their parameters, registries, and the versions of tract that know them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from torchtract.errors import FormatError
+from torchtract.nnef.graph import Graph, Operation
+from torchtract.nnef.operators import OPERATORS
+
+__all__ = [
+    "EMBEDDED",
+    "check_graph",
+    "check_version",
+    "known_versions",
+    "name_in",
+    "parameters_of",
+    "registries_of",
+    "tensors_of",
+]
+
+#: The version of tract that this package links and checks with.
+EMBEDDED = "0.23.9"
+
+# Older ones read neither `tract_assert` nor every type of tensor.
+_VERSIONS = (
+    *(f"0.21.{patch}" for patch in range(6, 16)),
+    *("0.22.0", "0.22.1"),
+    *(f"0.23.{patch}" for patch in range(10)),
+)
+
+# What some operators were called, and where they were registered, before 0.23.
+_OLD_NAMES = {
+    "tract_core_gelu_approx": ("tract_transformers_gelu_approx", "tract_transformers", "0.21.13"),
+    "tract_core_is_inf": ("tract_onnx_isinf", "tract_onnx", _VERSIONS[0]),
+    "tract_core_is_nan": ("tract_onnx_is_nan", "tract_onnx", _VERSIONS[0]),
+    "tract_core_rms_norm": ("tract_transformers_rms_norm", "tract_transformers", "0.21.13"),
+    "tract_core_silu": ("tract_transformers_silu", "tract_transformers", "0.21.13"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Operator:
+    """One line of the table, as read."""
+
+    registry: str
+    tensors: tuple[str, ...]
+    attributes: tuple[str, ...]
+    since: dict[str, str]  # by parameter; "" is the operator itself
+
+
+def known_versions() -> tuple[str, ...]:
+    """The versions of tract that a file can be written for, oldest first."""
+    return _VERSIONS
+
+
+def check_version(version: str) -> None:
+    """Refuse a version of tract that is not known.
+
+    Raises:
+        FormatError: it is unknown or too old.
+    """
+    if version not in _VERSIONS:
+        raise FormatError(
+            f"version={version!r}: can't be written for, since it is none of the known versions "
+            f"of tract; use the newest of these that is not newer than yours: "
+            f"{', '.join(_VERSIONS)}."
+        )
+
+
+def parameters_of(op: str) -> tuple[str, ...]:
+    """An operator's parameters in their order.
+
+    Raises:
+        FormatError: tract has no such operator.
+    """
+    operator = _operator(op)
+    return (*operator.tensors, *operator.attributes)
+
+
+def tensors_of(op: str) -> tuple[str, ...]:
+    """The parameters that are tensors and come first; none for an operator not in the schema."""
+    return _OPERATORS[op].tensors if op in _OPERATORS else ()
+
+
+def name_in(op: str, version: str) -> str:
+    """What that version of tract calls an operator."""
+    return _OLD_NAMES[op][0] if _is_old(op, version) else op
+
+
+def registries_of(ops: Iterable[str], version: str = EMBEDDED) -> list[str]:
+    """The registries that a graph with these operators names, in a fixed order."""
+    found = {
+        _OLD_NAMES[op][1] if _is_old(op, version) else _operator(op).registry for op in ops
+    }
+    return [registry for registry in OPERATORS if registry in found - {"tract_nnef"}]
+
+
+def check_graph(graph: Graph, version: str) -> None:
+    """Refuse a graph with operators or parameters that this version of tract does not know.
+
+    Raises:
+        FormatError: it names all of them.
+    """
+    check_version(version)
+    problems = dict.fromkeys(
+        problem
+        for operation in graph.operations
+        if operation.op not in graph.fragments
+        for problem in _problems(operation, version)
+    )
+    if problems:
+        raise FormatError(
+            f"version={version!r}: can't be written for, since {'; '.join(problems)}. "
+            "Ask for a newer version, or avoid what uses them."
+        )
+
+
+def _problems(operation: Operation, version: str) -> Iterator[str]:
+    if operation.op not in _OPERATORS:
+        yield f"tract has no operator {operation.op}"
+        return
+    operator = _OPERATORS[operation.op]
+    if _newer(_since(operation.op), version):
+        yield f"tract has {operation.op} since {_since(operation.op)}"
+        return
+    for name in operation.arguments:
+        if name not in operator.tensors + operator.attributes:
+            yield f"{operation.op} has no parameter {name}"
+        elif _newer(operator.since.get(name, _VERSIONS[0]), version):
+            yield f"{operation.op} has the parameter {name} since {operator.since[name]}"
+
+
+def _since(op: str) -> str:
+    return _OLD_NAMES[op][2] if op in _OLD_NAMES else _OPERATORS[op].since[""]
+
+
+def _is_old(op: str, version: str) -> bool:
+    return op in _OLD_NAMES and _newer(_OPERATORS[op].since[""], version)
+
+
+def _newer(version: str, than: str) -> bool:
+    return _VERSIONS.index(version) > _VERSIONS.index(than)
+
+
+def _operator(op: str) -> _Operator:
+    if op not in _OPERATORS:
+        raise FormatError(
+            f"{op}: is no operator that tract loads; use one of torchtract.nnef.operators, or "
+            "define a fragment of that name."
+        )
+    return _OPERATORS[op]
+
+
+def _parse(registry: str, table: str) -> Iterator[tuple[str, _Operator]]:
+    for match in re.finditer(r"(\w+)\(([^;)]*)(?:;([^)]*))?\)(?: @(\S+))?", table):
+        name, tensors, attributes, since = match.groups(default="")
+        versions = {"": since or _VERSIONS[0]}
+        names = []
+        for part in (tensors, attributes):
+            parameters = [p.strip().partition("@") for p in part.split(",") if p.strip()]
+            versions |= {name: version for name, _, version in parameters if version}
+            names.append(tuple(name for name, _, _ in parameters))
+        yield name, _Operator(registry, *names, versions)
+
+
+_OPERATORS = {name: op for r, table in OPERATORS.items() for name, op in _parse(r, table)}

@@ -1,0 +1,130 @@
+"""Writing to a path all or nothing: beside the target first, renamed when it is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from torchtract.errors import FormatError
+
+__all__ = ["check_writable", "is_folder", "reported", "staged"]
+
+_COMPRESSED = (".tgz", ".tar.gz")
+_ARCHIVES = (*_COMPRESSED, ".tar")
+_OTHERS = (".7z", ".bz2", ".gz", ".onnx", ".pt", ".pth", ".xz", ".zip", ".zst")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path of this name is written as a folder."""
+    return not path.name.lower().endswith(_ARCHIVES)
+
+
+def check_writable(path: str | os.PathLike[str], compression_level: int | None = None) -> None:
+    """Refuse a path that an archive can't be written to, before any other work is done.
+
+    Raises:
+        FormatError: its name asks for another format or it does not go with the compression
+            level, its folder is missing or read-only, or something else is in its place.
+    """
+    path = Path(path)
+    _check_format(path, compression_level)
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise _refused(path, f"{str(target.parent)!r} is no folder", "create it first")
+    if target.is_dir() and not is_folder(path):
+        raise _refused(path, "a folder has this name", "choose another one")
+    if target.exists() and not target.is_dir() and is_folder(path):
+        raise _refused(path, "a file has this name", "end it in .nnef.tgz or choose another one")
+    if target.is_dir() and not _is_replaceable(target):
+        raise _refused(
+            path, "the folder holds something else than an exported model", "choose another one"
+        )
+    with reported(path), _temporary(target.parent):
+        pass
+
+
+@contextlib.contextmanager
+def staged(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path of the same name to write to, which takes the target's place at the end.
+
+    Nothing is left of it if the block raises. Yields:
+        The path to write the file or the folder to; its parent exists.
+
+    Raises:
+        FormatError: the target can't be written.
+    """
+    path = Path(path)
+    check_writable(path)
+    target = Path(os.path.realpath(path))
+    with contextlib.ExitStack() as stack:
+        with reported(path):
+            folder = stack.enter_context(_temporary(target.parent))
+        unfinished = folder / target.name
+        yield unfinished
+        with reported(path):
+            _replace(unfinished, target)
+
+
+@contextlib.contextmanager
+def reported(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into a FormatError that names the path."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise _refused(path, reason, "choose a path that can be written") from error
+
+
+@contextlib.contextmanager
+def _temporary(parent: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=".torchtract-", dir=parent) as name:
+        yield Path(name)
+
+
+def _check_format(path: Path, compression_level: int | None) -> None:
+    name = path.name.lower()
+    if name.endswith(_OTHERS) and not name.endswith(_ARCHIVES):
+        raise _refused(
+            path, "this is another format", "end it in .nnef.tgz or .nnef.tar, or name a folder"
+        )
+    if compression_level is None:
+        return
+    if not name.endswith(_COMPRESSED):
+        raise _refused(
+            path,
+            f"compression_level={compression_level} goes with a .tgz only",
+            "leave it out or end the path in .nnef.tgz",
+        )
+    if compression_level not in range(10):
+        raise FormatError(
+            f"compression_level={compression_level}: is refused, since the levels are 0 (stored) "
+            "to 9 (smallest); use one of these."
+        )
+
+
+def _is_replaceable(folder: Path) -> bool:
+    """Whether a folder is empty, or holds an archive and nothing else."""
+    if not (folder / "graph.nnef").is_file():
+        return not any(folder.iterdir())
+    files = (file for file in folder.rglob("*") if not file.is_dir())
+    return all(file.suffix in (".dat", ".nnef", ".quant") for file in files)
+
+
+def _replace(unfinished: Path, target: Path) -> None:
+    if not target.is_dir():
+        unfinished.replace(target)
+        return
+    previous = unfinished.with_name(f"{target.name}.previous")
+    target.replace(previous)
+    try:
+        unfinished.replace(target)
+    except OSError:
+        previous.replace(target)
+        raise
+
+
+def _refused(path: Path, why: str, what_to_do: str) -> FormatError:
+    return FormatError(f"{str(path)!r}: can't be written, since {why}; {what_to_do}.")

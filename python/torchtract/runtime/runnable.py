@@ -1,0 +1,132 @@
+"""Compiled models: calling them, and measuring where the time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from torchtract import _native
+from torchtract.errors import RunError
+from torchtract.runtime.fact import Fact, Node, describe
+from torchtract.runtime.origin import Origin
+from torchtract.runtime.profile import Profile
+from torchtract.runtime.tables import Table
+
+MODULES = "torchtract.modules"
+"""Property of an exported file: paths of the PyTorch modules it was made from, by blanks."""
+
+
+class Runnable:
+    """A model compiled for this machine. Any number of threads may call it at once.
+
+    Pickling one carries the archive that its model was loaded from; it is compiled again when
+    it is unpickled.
+
+    Attributes:
+        inputs: facts of the inputs, in order.
+        outputs: facts of the outputs, in order.
+        threads: how many threads share the work of a call.
+    """
+
+    def __init__(self, native: _native.Runnable, origin: Origin, threads: int) -> None:
+        self._native = native
+        self._origin = origin
+        self._run = native.run
+        self.inputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.inputs())
+        self.outputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.outputs())
+        self.threads = threads
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Computes the outputs.
+
+        Args:
+            args: inputs in order: numpy arrays, torch tensors on any device, or what
+                ``numpy.asarray`` takes, of the dtypes that `inputs` tells. bfloat16 is taken
+                where float32 is expected.
+            kwargs: inputs by name.
+
+        Returns:
+            One array where the model has one output, else a tuple of them, in order. They are the
+            caller's own and can be written to.
+
+        Raises:
+            RunError: inputs are missing, unknown or too many, have another dtype, rank or size
+                than expected, or disagree about a symbol; or tract fails.
+            SymbolError: the inputs' sizes give a symbol a value that an assertion forbids.
+        """
+        if kwargs:
+            args = self._in_order(args, kwargs)
+        return self._run(args)
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+        """Computes the outputs from inputs by name, and gives them by name.
+
+        Args:
+            inputs: a value for each input; see `__call__` for what they can be and what is raised.
+        """
+        outputs = self._run(self._in_order((), inputs))
+        if len(self.outputs) == 1:
+            outputs = (outputs,)
+        return {fact.name: array for fact, array in zip(self.outputs, outputs, strict=True)}
+
+    def profile(
+        self,
+        /,
+        *args: Any,  # noqa: ANN401
+        warmup: int = 1,
+        iterations: int = 1000,
+        max_seconds: float = 2.0,
+    ) -> Profile:
+        """Measures where the time of a run goes, by tract's own profiler.
+
+        Args:
+            args: inputs in order, or one mapping of inputs by name. Without any, random ones are
+                made: uniform in 0..1, integers 0 or 1.
+            warmup: runs before the measured ones.
+            iterations: the largest number of measured runs.
+            max_seconds: the time after which no further run is started.
+
+        Raises:
+            SymbolError: there are no inputs, and symbols are free, so none can be made up.
+            RunError: as for a call.
+        """
+        if len(args) == 1 and isinstance(args[0], Mapping):
+            args = self._in_order((), args[0])
+        inputs = args if args or not self.inputs else None
+        nodes, entire, measured = self._native.profile(inputs, warmup, iterations, max_seconds)
+        modules = str(self._native.properties().get(MODULES, "")).split()
+        return Profile(nodes, entire=entire, iterations=measured, modules=modules)
+
+    def nodes(self) -> list[Node]:
+        """The nodes of the compiled network, in an order in which they can be computed."""
+        return [Node.of(node) for node in self._native.nodes()]
+
+    def _in_order(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Joins inputs given by position and by name."""
+        names = [fact.name for fact in self.inputs]
+        expected = names[len(args) :]
+        if unknown := [name for name in named if name not in expected]:
+            why = "given twice" if unknown[0] in names else "unknown"
+            raise RunError(f"input {unknown[0]}: {why}, the model takes {', '.join(names)}")
+        if missing := [name for name in expected if name not in named]:
+            raise RunError(f"input {missing[0]}: missing, the model takes {', '.join(names)}")
+        return (*args, *(named[name] for name in expected))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._origin, self.threads)
+
+    def _table(self) -> Table:
+        title = f"Runnable, {self.threads} thread{'s' * (self.threads > 1)}"
+        return describe(title, self.inputs, self.outputs)
+
+    def __repr__(self) -> str:
+        return self._table().text()
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
+
+
+def _restore(origin: Origin, threads: int) -> Runnable:
+    return Runnable(origin.load().compile(threads), origin, threads)
