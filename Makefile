@@ -43,7 +43,7 @@ lint: $(VENV)/.dev ## check style, types, the native module's stub and Rust lint
 bench: $(VENV)/.bench $(VENV)/.release ## measure against the peers, release build; JSON in build/
 	@echo "==> Benchmarks (some minutes; leave the machine alone meanwhile)"
 	@mkdir -p build
-	@$(BIN)/python -m pytest tests/benchmarks/bench_*.py --benchmark-json=build/bench.json
+	@$(BIN)/python -m pytest -W default tests/benchmarks/bench_*.py --benchmark-json=build/bench.json
 
 .PHONY: wheel
 wheel: $(VENV)/.python ## build a wheel in dist/

@@ -133,6 +133,21 @@ def test_only_the_engine_names_tract_and_only_native_names_pyo3() -> None:
     assert not re.findall(r"^tract\b.*", native, re.MULTILINE)
 
 
+def test_everything_names_the_same_tract() -> None:
+    named = {
+        file: set(re.findall(pattern, (ROOT / file).read_text("utf-8"), re.MULTILINE))
+        for file, pattern in {
+            "Cargo.toml": r'^tract-.*"=([\d.]+)"',
+            "pyproject.toml": r'"tract==([\d.]+)"',
+            "README.md": r"contain tract ([\d.]+\d)",
+            "python/torchtract/nnef/schema.py": r'^EMBEDDED.* = "([\d.]+)"',
+        }.items()
+    }
+
+    assert named == dict.fromkeys(named, named["Cargo.toml"])
+    assert len(named["Cargo.toml"]) == 1
+
+
 def test_files_stay_short() -> None:
     lines = {relative(path): len(path.read_text("utf-8").splitlines()) for path in SOURCES}
 

@@ -248,10 +248,11 @@ def _export(
     tensors: Mapping[str, torch.Tensor],
     axes: Mapping[str, Mapping[int, str]],
 ) -> ExportedProgram:
-    dims = {symbol: Dim(symbol, min=0) for of in axes.values() for symbol in of.values()}
+    # Not named dims: those insist on a range, and the one that torch infers is narrower than
+    # what the program is right for (it leaves out sizes that make some inner size 0 or 1).
     shapes = ShapesCollection()
     for name, of in axes.items():
-        shapes[tensors[name]] = {axis: dims[symbol] for axis, symbol in of.items()}
+        shapes[tensors[name]] = dict.fromkeys(of, Dim.DYNAMIC)
     dynamic = shapes.dynamic_shapes(model, args, kwargs) if axes else None
     try:
         with torch.no_grad():
@@ -287,5 +288,10 @@ def _symbols(
                     f"became {expression} while tracing, since the model fixes that size; "
                     "leave the axis out of dynamic_axes, or remove the code that fixes it."
                 )
-            symbols[expression] = symbol
+            if symbols.setdefault(expression, symbol) != symbol:
+                raise CaptureError(
+                    f"dynamic_axes={{{name!r}: {{{axis}: {symbol!r}}}}}: {symbol} and "
+                    f"{symbols[expression]} can't be two symbols, since the model needs them to "
+                    "be equal; give both axes the same symbol."
+                )
     return symbols

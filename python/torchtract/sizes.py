@@ -67,7 +67,9 @@ class Assertion:
                 "write it like `tract_assert S <= 32000`."
             )
         symbols = frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
-        return cls(text.strip(), symbols, scenario.strip() or None, node)
+        assertion = cls(text.strip(), symbols, scenario.strip() or None, node)
+        assertion.holds(dict.fromkeys(symbols, 1))  # refuses what can't be evaluated
+        return assertion
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
         """Whether it is true at these sizes. Symbols without a size make it true."""
@@ -132,4 +134,5 @@ def resize(tensor: torch.Tensor, sizes: Mapping[int, int]) -> torch.Tensor:
             repeats[axis] = -(-size // old)
             tensor = tensor.repeat(repeats)
         tensor = tensor.narrow(axis, 0, size)
-    return tensor
+    # A view keeps the strides of the old size, which the tracer would take for a constant.
+    return tensor.contiguous()

@@ -82,6 +82,7 @@ def compare(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> C
         same = (actual == expected) | (np.isnan(a) & np.isnan(e))
         difference[same] = 0.0
         difference[np.isnan(difference)] = np.inf
+        difference[~same & (difference == 0)] = 1.0  # large integers that float64 can't tell apart
         magnitude = np.abs(e)
         relative = np.where(difference == 0, 0.0, difference / magnitude)
         allowed = tolerance.atol + tolerance.rtol * np.where(np.isfinite(magnitude), magnitude, 0.0)

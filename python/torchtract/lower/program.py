@@ -17,7 +17,7 @@ from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal
 from torchtract.lower.dtypes import datum_type
 from torchtract.lower.registry import lowering_of
-from torchtract.lower.source import module_path, source_line
+from torchtract.lower.source import module_path, origin, source_line
 from torchtract.lower.value import Fact, Value, fact_of, size_of
 from torchtract.nnef import Graph, Names, check_identifier, identifier
 
@@ -62,7 +62,7 @@ class _Walk:
         self.names = Names(reserved=self.graph.symbols)
         self.builder = Builder(self.graph, self.names, symbols)
         self.values: dict[torch.fx.Node, Any] = {}
-        self.refusals: dict[str, str] = {}
+        self.refusals: dict[tuple[str, str], str] = {}
 
     def run(self) -> Graph:
         user_inputs = iter(self.inputs)
@@ -108,6 +108,8 @@ class _Walk:
             return known
         if isinstance(known, (torch.SymInt, torch.SymFloat, torch.SymBool)):
             return size_of(known) if isinstance(known, torch.SymInt) else known.node.expr
+        if known is None and not node.users:
+            return None  # an assertion of the tracer's, true for the sizes it was traced for
         if node.target is operator.getitem:
             return self.values[node.args[0]][node.args[1]]  # type: ignore[index]
         results = _facts(known)
@@ -117,14 +119,15 @@ class _Walk:
         try:
             outputs = self.builder.leave(self._lower(node))
         except Refusal as refusal:
-            self.refusals[f"{node.target}: {refusal}"] = source_line(node)
+            self.refusals.setdefault((source_line(node), origin(node)), str(refusal))
             outputs = tuple(Value(f.dtype, f.shape, "refused") for f in results)
         return outputs if isinstance(known, (tuple, list)) else outputs[0]
 
     def _lower(self, node: torch.fx.Node) -> tuple[Value, ...]:
         lowering = lowering_of(node.target)
         if lowering is None:
-            raise Refusal("it has no lowering to NNEF")
+            part = "it" if str(node.target) == origin(node) else f"its part {node.target}"
+            raise Refusal(f"{part} has no lowering to NNEF")
         args = torch.fx.map_arg(node.args, lambda n: self.values[n])
         kwargs = torch.fx.map_arg(node.kwargs, lambda n: self.values[n])
         try:
@@ -178,14 +181,17 @@ class _Walk:
     def _raise_refusals(self) -> None:
         if not self.refusals:
             return
-        lines = tuple(f"{where}: {what}" for what, where in self.refusals.items())
+        lines = tuple(
+            f"{where}: {call} is refused, since {reason}"
+            for (where, call), reason in self.refusals.items()
+        )
         raise UnsupportedOpError(
             f"{len(lines)} operator call(s) of the model can't be exported:\n  "
             + "\n  ".join(lines)
             + "\nRewrite these lines with supported operators, or register a lowering for them "
             "with torchtract.lower.lowers.",
             refusals=lines,
-            source=next(iter(self.refusals.values())),
+            source=next(iter(self.refusals))[0],
         )
 
 

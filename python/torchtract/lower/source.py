@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["module_path", "source_line"]
+__all__ = ["module_path", "origin", "source_line"]
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
 _TORCH = str(Path(torch.__file__).parent)
@@ -27,3 +27,10 @@ def source_line(node: torch.fx.Node) -> str:
     where = f"{outside[-1]['file']}:{outside[-1]['line']}" if outside else "unknown line"
     path = module_path(node)
     return f"{where} (in module {path})" if path else where
+
+
+def origin(node: torch.fx.Node) -> str:
+    """The operator that the user's code called, of which the node may be a decomposed part."""
+    history = node.meta.get("from_node") or []
+    called = history[0].target if history else node.target
+    return str(called) if isinstance(called, str) and "." in called else str(node.target)

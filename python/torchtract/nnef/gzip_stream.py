@@ -1,4 +1,8 @@
-"""A gzip stream made on several threads: one member, as tract reads no more than the first."""
+"""A gzip stream made on several threads: one member, since tract reads no more than the first.
+
+Float weights hardly shrink (by 8 % in float32), and undoing that takes longer than reading
+them. So by default a block is compressed only where that pays.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ from typing import BinaryIO
 __all__ = ["GzipStream"]
 
 _BLOCK = 1 << 20
+_SAMPLE = 1 << 14
+_MAX_THREADS = 8  # with two blocks each in flight
 # No name, no time, no operating system: equal input gives equal bytes.
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _END_OF_DEFLATE = b"\x03\x00"
@@ -25,14 +31,16 @@ class GzipStream:
 
     Args:
         stream: what to write the compressed bytes to; left open.
-        level: 0 stores, 9 compresses most.
-        threads: by default one for each processor.
+        level: 0 stores, 9 compresses most; by default, blocks that hardly shrink are stored.
+        threads: by default one for each processor, up to eight.
     """
 
-    def __init__(self, stream: BinaryIO, level: int, threads: int | None = None) -> None:
+    def __init__(
+        self, stream: BinaryIO, level: int | None = None, threads: int | None = None
+    ) -> None:
         self._stream = stream
         self._level = level
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or min(os.cpu_count() or 1, _MAX_THREADS)
         self._pool = ThreadPoolExecutor(self._threads, "gzip")
         self._pending: deque[Future[bytes]] = deque()
         self._block = bytearray()
@@ -86,6 +94,30 @@ class GzipStream:
             self._stream.write(self._pending.popleft().result())
 
 
-def _deflate(block: bytearray, level: int) -> bytes:
-    compressor = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return compressor.compress(block) + compressor.flush(zlib.Z_SYNC_FLUSH)
+def _deflate(block: bytearray, level: int | None) -> bytes:
+    """The block as a piece of a deflate stream that ends at a byte and refers to nothing before."""
+    return _compress(block, *_way(block, level))
+
+
+def _way(block: bytearray, level: int | None) -> tuple[int, int]:
+    """The zlib level and strategy for a block, judged by its beginning.
+
+    Run lengths and letter frequencies (`Z_RLE`) are quick to find, and all that there is to
+    find in most weights; text and tables also repeat themselves.
+    """
+    if level == 0:
+        return 0, zlib.Z_DEFAULT_STRATEGY
+    sample = block[:_SAMPLE]
+    thorough, quick = (level or 6, zlib.Z_DEFAULT_STRATEGY), (1, zlib.Z_RLE)
+    small, larger = (len(_compress(sample, *way)) for way in (thorough, quick))
+    if level is None and min(small, larger) > 7 / 8 * len(sample):
+        return 0, zlib.Z_DEFAULT_STRATEGY
+    worth_it = 0.98 if level else 0.75
+    return thorough if small < worth_it * larger else quick
+
+
+def _compress(data: bytearray, level: int, strategy: int) -> bytes:
+    compressor = zlib.compressobj(
+        level, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, strategy
+    )
+    return compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)

@@ -31,27 +31,21 @@ def check_writable(path: str | os.PathLike[str], compression_level: int | None =
     """
     path = Path(path)
     _check_format(path, compression_level)
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise _refused(path, f"{str(target.parent)!r} is no folder", "create it first")
-    if target.is_dir() and not is_folder(path):
-        raise _refused(path, "a folder has this name", "choose another one")
-    if target.exists() and not target.is_dir() and is_folder(path):
-        raise _refused(path, "a file has this name", "end it in .nnef.tgz or choose another one")
-    if target.is_dir() and not _is_replaceable(target):
-        raise _refused(
-            path, "the folder holds something else than an exported model", "choose another one"
-        )
-    with reported(path), _temporary(target.parent):
-        pass
+    with reported(path):
+        target = Path(os.path.realpath(path))
+        _check_place(path, target)
+        with _temporary(target.parent):
+            pass
 
 
 @contextlib.contextmanager
 def staged(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path of the same name to write to, which takes the target's place at the end.
+    """A path to write a file or folder to, which takes the target's place at the end.
 
-    Nothing is left of it if the block raises. Yields:
-        The path to write the file or the folder to; its parent exists.
+    Nothing is left of it if the block raises.
+
+    Yields:
+        The path, with the target's ending, in a folder of its own beside the target.
 
     Raises:
         FormatError: the target can't be written.
@@ -62,7 +56,7 @@ def staged(path: str | os.PathLike[str]) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         with reported(path):
             folder = stack.enter_context(_temporary(target.parent))
-        unfinished = folder / target.name
+        unfinished = folder / (target.name if is_folder(path) else path.name)
         yield unfinished
         with reported(path):
             _replace(unfinished, target)
@@ -103,6 +97,23 @@ def _check_format(path: Path, compression_level: int | None) -> None:
             f"compression_level={compression_level}: is refused, since the levels are 0 (stored) "
             "to 9 (smallest); use one of these."
         )
+
+
+def _check_place(path: Path, target: Path) -> None:
+    if not target.parent.is_dir():
+        raise _refused(path, f"there is no folder {str(target.parent)!r}", "create it first")
+    if target.is_dir():
+        if not is_folder(path):
+            raise _refused(path, "a folder has this name", "choose another one")
+        if not _is_replaceable(target):
+            why = "the folder holds something else than an exported model"
+            raise _refused(path, why, "choose another one")
+    elif target.exists():
+        if is_folder(path):
+            why = "a file has this name and the new one is a folder"
+            raise _refused(path, why, "end it in .nnef.tgz or choose another one")
+        if not target.is_file():
+            raise _refused(path, "this is no regular file", "choose another one")
 
 
 def _is_replaceable(folder: Path) -> bool:

@@ -73,7 +73,7 @@ def format_argument(argument: Argument) -> str:
             return _string(argument)
         case list():
             return f"[{', '.join(map(format_argument, argument))}]"
-        case tuple():
+        case tuple() if len(argument) != 1:  # tract reads `(x)` as `x`
             return f"({', '.join(map(format_argument, argument))})"
     raise TypeError(f"{argument!r} is no argument of an NNEF operation")
 
@@ -149,7 +149,7 @@ def _body(graph: Graph, version: str) -> list[str]:
     for operation in graph.operations:
         if operation.module != module:
             module = operation.module
-            lines += ["", f"  # {module}"] if module else [""]
+            lines += ["", f"  # {' '.join(module.split())}"] if module else [""]
         for ref in operation.references():
             if ref.name in pending:
                 lines.append(f"  {_variable(ref.name, pending.pop(ref.name))}")

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tract_core::internal::DimLike;
+use tract_core::internal::DimLike as _;
 use tract_core::ops::Cost;
-use tract_core::prelude::{DatumType, IntoTValue, SymbolValues, TDim, TVec, Tensor, TypedFact};
+use tract_core::prelude::{IntoTValue, TVec, Tensor, TypedFact};
 use tract_libcli::annotations::{Annotations, NodeTags};
 use tract_libcli::profile::{BenchLimits, extract_costs};
 use tract_libcli::tensor::{RunTensors, TensorValues, tensor_for_fact};
@@ -70,7 +70,10 @@ impl Runnable {
                     ..BenchLimits::default()
                 },
                 &mut annotations,
-                &RunTensors { sources: vec![inputs], streaming_input_len: None },
+                &RunTensors {
+                    sources: vec![inputs],
+                    streaming_input_len: None,
+                },
                 None,
                 true,
             )?;
@@ -102,7 +105,12 @@ impl Runnable {
             })
         };
         Ok(Profile {
-            nodes: self.plan.order_without_consts().iter().filter_map(node).collect(),
+            nodes: self
+                .plan
+                .order_without_consts()
+                .iter()
+                .filter_map(node)
+                .collect(),
             entire: summary.map_or(Duration::ZERO, |s| s.entire),
             iterations: summary.map_or(0, |s| s.iters),
         })
@@ -111,7 +119,10 @@ impl Runnable {
 
 fn random(fact: &TypedFact) -> anyhow::Result<Tensor> {
     let whole = !fact.datum_type.is_float();
-    let range = TensorValues { random_range: Some(0.0..2.0), ..TensorValues::default() };
+    let range = TensorValues {
+        random_range: Some(0.0..2.0),
+        ..TensorValues::default()
+    };
     tensor_for_fact(fact, None, whole.then_some(&range))
 }
 

@@ -4,7 +4,9 @@ use std::ffi::{c_int, c_void};
 use std::{ptr, slice};
 
 use numpy::npyffi::{NPY_ARRAY_WRITEABLE, NpyTypes, PY_ARRAY_API, get_type_object};
-use numpy::{Complex32, Complex64, PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{
+    Complex32, Complex64, PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use torchtract_engine::{DType, Tensor, tensor_from_bytes};
@@ -23,7 +25,9 @@ pub fn to_tensor(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     let py = value.py();
     static AS_ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let as_array = AS_ARRAY.import(py, "torchtract.runtime.arrays", "as_array")?;
-    let array = as_array.call1((name, value))?.cast_into::<PyUntypedArray>()?;
+    let array = as_array
+        .call1((name, value))?
+        .cast_into::<PyUntypedArray>()?;
     let dtype = plain_dtype(&array).expect("as_array gives plain arrays or raises");
     copy(&array, dtype)
 }

@@ -24,7 +24,10 @@ fn fact<'py>(py: Python<'py>, fact: &Fact) -> PyResult<FactTuple<'py>> {
         Dim::Symbolic(text) => Ok(text.into_pyobject(py)?.into_any()),
     });
     let shape = PyTuple::new(py, dims.collect::<PyResult<Vec<_>>>()?)?;
-    let dtype = fact.dtype.as_ref().map_or_else(Clone::clone, |known| known.name().to_string());
+    let dtype = fact
+        .dtype
+        .as_ref()
+        .map_or_else(Clone::clone, |known| known.name().to_string());
     Ok((fact.name.clone(), dtype, shape))
 }
 
@@ -36,10 +39,7 @@ pub fn nodes(py: Python<'_>, nodes: Vec<Node>) -> PyResult<Vec<NodeTuple<'_>>> {
 }
 
 /// Text as `str`, lists of it as `list`, single numbers as Python's, others as arrays.
-pub fn properties(
-    py: Python<'_>,
-    named: Vec<(String, Property)>,
-) -> PyResult<Bound<'_, PyDict>> {
+pub fn properties(py: Python<'_>, named: Vec<(String, Property)>) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
     for (name, property) in named {
         match property {

@@ -6,6 +6,7 @@ import torch
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_shape
+from torchtract.lower.ops.pad import padded
 from torchtract.lower.registry import lowers
 from torchtract.lower.spatial import batched, per_axis, unbatched
 from torchtract.lower.value import Value
@@ -79,7 +80,7 @@ def conv_transpose(
     # Where that is not enough, zeros at the input's end lengthen the output by a stride each.
     zeros = [max(0, -(end // step)) for end, step in zip(ends, steps, strict=True)]
     ends = [end + n * step for end, n, step in zip(ends, zeros, steps, strict=True)]
-    x = _extended(b, batched(b, x, spatial), zeros)
+    x = padded(b, batched(b, x, spatial), [(0, 0), (0, 0), *((0, n) for n in zeros)])
     pads = list(zip(begins, ends, strict=True))
     kernel = _transposed(b, weight, groups)
     return _convolve(b, "deconv", x, kernel, bias, pads, stride, dilation, groups)
@@ -103,9 +104,7 @@ def convolution(
     SymInt groups) -> Tensor
     """
     if transposed:
-        return conv_transpose(
-            b, x, weight, bias, stride, padding, output_padding, groups, dilation
-        )
+        return conv_transpose(b, x, weight, bias, stride, padding, output_padding, groups, dilation)
     return conv(b, x, weight, bias, stride, padding, dilation, groups)
 
 
@@ -149,12 +148,3 @@ def _transposed(b: Builder, weight: Value, groups: int) -> Value:
     weight = b.reshape(weight, [groups, inputs // groups, outputs, *kernel])
     weight = b.transpose(weight, [0, 2, 1, *(a + 1 for a in axes)])
     return b.reshape(weight, [groups * outputs, inputs // groups, *kernel])
-
-
-def _extended(b: Builder, x: Value, zeros: list[int]) -> Value:
-    """So many zeros added at the end of each spatial axis."""
-    if not any(zeros):
-        return x
-    shape = [*x.shape[:2], *(s + n for s, n in zip(x.shape[2:], zeros, strict=True))]
-    pads = [(0, 0), (0, 0), *((0, n) for n in zeros)]
-    return b.emit("pad", x, like=x.of(shape=shape), padding=pads, border="constant")

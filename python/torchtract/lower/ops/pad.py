@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 
+import sympy
 import torch
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import Refusal, require
+from torchtract.lower.checks import Refusal, static_int
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Size, Value
 
@@ -16,21 +16,18 @@ __all__ = ["padded"]
 
 aten = torch.ops.aten
 
-#: What to add at both ends of each axis of a tensor. Negative: what to take away.
-Pads = list[tuple[Size, Size]]
-
-#: PyTorch's names beside NNEF's.
-_BORDERS = {"reflect": "reflect", "replicate": "replicated"}
-
 
 @lowers(aten.pad.default)
 def pad(b: Builder, x: Value, pad: list[Size], mode: str, value: float | None) -> Value:
     """pad(Tensor self, SymInt[] pad, str mode="constant", float? value=None) -> Tensor"""
-    if mode == "constant":
-        return constant_pad_nd(b, x, pad, value or 0)
-    if mode == "circular":
-        return _circular(b, x, _per_axis(x, pad))
-    return _mirrored(b, x, pad, _BORDERS[mode])
+    match mode:
+        case "constant":
+            return constant_pad_nd(b, x, pad, value or 0)
+        case "reflect":
+            return reflection_pad(b, x, pad)
+        case "replicate":
+            return replication_pad(b, x, pad)
+    return _circular(b, x, _per_axis(x, pad))
 
 
 @lowers(aten.constant_pad_nd.default)
@@ -38,10 +35,114 @@ def constant_pad_nd(b: Builder, x: Value, pad: list[Size], value: float) -> Valu
     """constant_pad_nd(Tensor self, SymInt[] pad, Scalar value=0) -> Tensor"""
     pads = _per_axis(x, pad)
     x = _cropped(b, x, pads)
-    pads = [(_added(begin), _added(end)) for begin, end in pads]
-    static = all(isinstance(p, int) for pair in pads for p in pair)
-    if static and _is_float32(value) and x.dtype in _PADDED_BY_TRACT:
-        return padded(b, x, pads, value=float(value))
-    for axis, (begin, end) in enumerate(pads):
-        x = _between_constants(b, x, axis, begin, end, value)
+    added = [(_at_least_0(begin), _at_least_0(end)) for begin, end in pads]
+    numbers = [(begin, end) for begin, end in added if isinstance(begin + end, int)]
+    if len(numbers) == len(added) and _is_float32(value) and x.dtype != torch.bool:
+        return padded(b, x, numbers, value=float(value))
+    # tract's own takes numbers of elements, and a float32 to fill them with.
+    for axis, (begin, end) in enumerate(added):
+        x = _between(b, x, axis, begin, end, value)
     return x
+
+
+@lowers(
+    aten.reflection_pad1d.default,
+    aten.reflection_pad2d.default,
+    aten.reflection_pad3d.default,
+)
+def reflection_pad(b: Builder, x: Value, padding: list[Size]) -> Value:
+    """reflection_pad2d(Tensor self, SymInt[4] padding) -> Tensor"""
+    return _continued(b, x, padding, "reflect")
+
+
+@lowers(
+    aten.replication_pad1d.default,
+    aten.replication_pad2d.default,
+    aten.replication_pad3d.default,
+)
+def replication_pad(b: Builder, x: Value, padding: list[Size]) -> Value:
+    """replication_pad2d(Tensor self, SymInt[4] padding) -> Tensor"""
+    return _continued(b, x, padding, "replicated")
+
+
+def padded(
+    b: Builder,
+    x: Value,
+    pads: Sequence[tuple[int, int]],
+    border: str = "constant",
+    value: float = 0.0,
+) -> Value:
+    """Elements added before and behind each axis, as NNEF's `pad` does."""
+    if not any(begin or end for begin, end in pads):
+        return x
+    shape = [begin + size + end for size, (begin, end) in zip(x.shape, pads, strict=True)]
+    return b.emit(
+        "pad",
+        x,
+        like=x.of(shape=shape),
+        padding=list(pads),
+        border=border,
+        value=value if border == "constant" else None,
+    )
+
+
+def _per_axis(x: Value, pad: Sequence[Size]) -> list[tuple[Size, Size]]:
+    """PyTorch's flat list, which begins at the last axis, as a pair for each axis."""
+    pairs = list(zip(pad[::2], pad[1::2], strict=True))
+    return [(0, 0)] * (x.rank - len(pairs)) + pairs[::-1]
+
+
+def _continued(b: Builder, x: Value, pad: Sequence[Size], border: str) -> Value:
+    """Padded with the tensor's own elements. Negative padding crops what comes out."""
+    why = f"its padding, which tract adds in fixed numbers where it is {border},"
+    pads = [(static_int(p, why), static_int(q, why)) for p, q in _per_axis(x, pad)]
+    added = [(max(0, begin), max(0, end)) for begin, end in pads]
+    return _cropped(b, padded(b, x, added, border), pads)
+
+
+def _circular(b: Builder, x: Value, pads: Sequence[tuple[Size, Size]]) -> Value:
+    x = _cropped(b, x, pads)
+    for axis, (begin, end) in enumerate(pads):
+        size = x.shape[axis]
+        begin, end = _at_least_0(begin), _at_least_0(end)
+        parts = [b.slice(x, axis, size - begin, size)] if begin != 0 else []
+        parts.append(x)
+        if end != 0:
+            parts.append(b.slice(x, axis, 0, end))
+        x = b.concat(parts, axis)
+    return x
+
+
+def _between(b: Builder, x: Value, axis: int, begin: Size, end: Size, value: float) -> Value:
+    """The tensor with blocks of one number before and behind it, of any sizes and type."""
+
+    def block(size: Size) -> list[Value]:
+        shape = [*x.shape[:axis], size, *x.shape[axis + 1 :]]
+        return [b.full(value, x.dtype, shape)] if size != 0 else []
+
+    return b.concat([*block(begin), x, *block(end)], axis)
+
+
+def _cropped(b: Builder, x: Value, pads: Sequence[tuple[Size, Size]]) -> Value:
+    """Without the elements that negative padding takes away."""
+    for axis, (begin, end) in enumerate(pads):
+        x = b.slice(x, axis, _at_least_0(-begin), x.shape[axis] - _at_least_0(-end))
+    return x
+
+
+def _at_least_0(size: Size) -> Size:
+    """The size, or 0 where it is negative.
+
+    Raises:
+        Refusal: either can be, depending on a symbol.
+    """
+    size = sympy.sympify(size)
+    if size.is_nonnegative:
+        return int(size) if size.is_Integer else size
+    if size.is_nonpositive:
+        return 0
+    raise Refusal(f"a padding of {size} may add or crop elements, depending on its symbols")
+
+
+def _is_float32(value: float) -> bool:
+    return float(torch.tensor(value, dtype=torch.float32)) == value

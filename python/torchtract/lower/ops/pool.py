@@ -31,7 +31,7 @@ def max_pool(
     int[2] dilation=1, bool ceil_mode=False) -> Tensor
     """
     window = _Window(kernel_size, stride or kernel_size, padding, dilation, ceil_mode)
-    return _pool(b, "max_pool", x, window, window.pads(b, x), border="ignore")[0]
+    return _pool(b, "max_pool", x, window, window.pads(b, x), "ignore")[0]
 
 
 @lowers(
@@ -52,7 +52,7 @@ def max_pool_with_indices(
     int[2] padding=0, int[2] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)
     """
     window = _Window(kernel_size, stride or kernel_size, padding, dilation, ceil_mode)
-    return _pool(b, "max_pool_with_index", x, window, window.pads(b, x), border="ignore")
+    return _pool(b, "max_pool_with_index", x, window, window.pads(b, x), "ignore")
 
 
 @lowers(aten.avg_pool1d.default)
@@ -93,7 +93,7 @@ def avg_pool(
     if divisor_override is None:
         return _average(b, x, window, count_include_pad)
     require(x.dtype.is_floating_point, f"tract has no mean of {x.dtype}")
-    total = _pool(b, "box", x, window, window.pads(b, x), border="ignore", normalize=False)[0]
+    total = _pool(b, "box", x, window, window.pads(b, x), "ignore", normalize=False)[0]
     return b.binary("div", total, b.scalar(divisor_override, total.dtype))
 
 
@@ -116,8 +116,9 @@ class _Window:
         if not self.ceil_mode:
             return [(p, p) for p in self.padding]
         spatial = len(self.kernel)
-        sizes = zip(x.shape[-spatial:], b.result.shape[-spatial:], strict=True)
-        return [(p, p + self._overhang(i, *s)) for i, (p, s) in enumerate(zip(self.padding, sizes))]
+        sizes, counts = x.shape[-spatial:], b.result.shape[-spatial:]
+        ends = [self._overhang(axis, sizes[axis], counts[axis]) for axis in range(spatial)]
+        return [(p, p + end) for p, end in zip(self.padding, ends, strict=True)]
 
     def _overhang(self, axis: int, size: Size, count: Size) -> int:
         """How far the last window reaches beyond the padding, as ceil_mode lets it do."""
@@ -145,7 +146,7 @@ def _average(b: Builder, x: Value, window: _Window, count_include_pad: bool) -> 
         pads = [(0, end - begin) for begin, end in pads]
         count_include_pad = False
     border = "constant" if count_include_pad else "ignore"
-    return _pool(b, "box", x, window, pads, border=border, normalize=True)[0]
+    return _pool(b, "box", x, window, pads, border, normalize=True)[0]
 
 
 def _pool(
@@ -154,7 +155,8 @@ def _pool(
     x: Value,
     window: _Window,
     pads: list[tuple[int, int]],
-    **attributes: str | bool,
+    border: str,
+    normalize: bool | None = None,
 ) -> tuple[Value, ...]:
     """A pooling of NNEF, where the window extends over batch and channels too."""
     spatial = len(window.kernel)
@@ -169,6 +171,7 @@ def _pool(
         padding=[(0, 0), (0, 0), *pads],
         stride=[1, 1, *window.stride],
         dilation=[1, 1, *window.dilation],
-        **attributes,
+        border=border,
+        normalize=normalize,
     )
     return tuple(unbatched(b, y) for y in outputs)

@@ -1,0 +1,388 @@
+"""Tensors in other shapes: views, axes in another order, repeated, joined and cut apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sympy
+import torch
+
+from torchtract.lower.builder import Builder
+from torchtract.lower.checks import Refusal, require, static_int
+from torchtract.lower.registry import lowers
+from torchtract.lower.value import Fact, Size, Value, size_of, volume
+
+__all__ = ["axis_of", "integers"]
+
+aten = torch.ops.aten
+
+
+def axis_of(dim: int, rank: int) -> int:
+    """An axis counted from the start. A tensor of rank 0 counts as one of rank 1."""
+    return dim % max(rank, 1)
+
+
+def integers(b: Builder, count: Size) -> Value:
+    """The numbers 0, 1 ... before `count`."""
+    return b.emit("tract_core_range", 0, count, 1, like=Fact(torch.int64, (count,)))
+
+
+# The same elements in another shape, which is the one that torch's tracer gives.
+
+
+@lowers(aten.view.default, aten._unsafe_view.default)
+def view(b: Builder, x: Value, size: list[Size]) -> Value:
+    """view(Tensor(a) self, SymInt[] size) -> Tensor(a)"""
+    return _reshaped(b, x)
+
+
+@lowers(aten.reshape.default)
+def reshape(b: Builder, x: Value, shape: list[Size]) -> Value:
+    """reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)"""
+    return _reshaped(b, x)
+
+
+@lowers(aten.view_as.default, aten.reshape_as.default)
+def view_as(b: Builder, x: Value, other: Value) -> Value:
+    """view_as(Tensor(a) self, Tensor other) -> Tensor(a)"""
+    return _reshaped(b, x)
+
+
+@lowers(aten.flatten.using_ints)
+def flatten(b: Builder, x: Value, start_dim: int = 0, end_dim: int = -1) -> Value:
+    """flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)"""
+    return _reshaped(b, x)
+
+
+@lowers(aten.unflatten.int)
+def unflatten(b: Builder, x: Value, dim: int, sizes: list[Size]) -> Value:
+    """unflatten.int(Tensor(a) self, int dim, SymInt[] sizes) -> Tensor(a)"""
+    return _reshaped(b, x)
+
+
+@lowers(
+    aten.ravel.default, aten.atleast_1d.default, aten.atleast_2d.default, aten.atleast_3d.default
+)
+def ravel(b: Builder, x: Value) -> Value:
+    """ravel(Tensor(a) self) -> Tensor(a)"""
+    return _reshaped(b, x)
+
+
+def _reshaped(b: Builder, x: Value) -> Value:
+    if 0 in b.result.shape:  # in NNEF's reshape a 0 is not a size
+        return b.full(0, x.dtype, b.result.shape)
+    return b.reshape(x, b.result.shape)
+
+
+@lowers(aten.unsqueeze.default)
+def unsqueeze(b: Builder, x: Value, dim: int) -> Value:
+    """unsqueeze(Tensor(a) self, int dim) -> Tensor(a)"""
+    return b.unsqueeze(x, [dim % (x.rank + 1)])
+
+
+@lowers(aten.squeeze.default)
+def squeeze(b: Builder, x: Value) -> Value:
+    """squeeze(Tensor(a) self) -> Tensor(a)"""
+    return _squeezed(b, x, range(x.rank))
+
+
+@lowers(aten.squeeze.dim)
+def squeeze_dim(b: Builder, x: Value, dim: int) -> Value:
+    """squeeze.dim(Tensor(a) self, int dim) -> Tensor(a)"""
+    return _squeezed(b, x, [dim] if x.rank else [])
+
+
+@lowers(aten.squeeze.dims)
+def squeeze_dims(b: Builder, x: Value, dim: list[int]) -> Value:
+    """squeeze.dims(Tensor(a) self, int[] dim) -> Tensor(a)"""
+    return _squeezed(b, x, dim if x.rank else [])
+
+
+def _squeezed(b: Builder, x: Value, dims: Sequence[int]) -> Value:
+    axes = [axis_of(dim, x.rank) for dim in dims]
+    for axis in axes:
+        size = x.shape[axis]
+        require(
+            isinstance(size, int) or sympy.Eq(size, 1) == sympy.false,
+            f"axis {axis} has the size {size}, and the result would have another rank "
+            "where that is 1",
+        )
+    return b.squeeze(x, [axis for axis in axes if x.shape[axis] == 1])
+
+
+# Axes in another order.
+
+
+@lowers(aten.permute.default)
+def permute(b: Builder, x: Value, dims: list[int]) -> Value:
+    """permute(Tensor(a) self, int[] dims) -> Tensor(a)"""
+    return b.transpose(x, [axis_of(dim, x.rank) for dim in dims])
+
+
+@lowers(aten.transpose.int, aten.swapdims.default)
+def transpose(b: Builder, x: Value, dim0: int, dim1: int) -> Value:
+    """transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)"""
+    return _swapped(b, x, dim0, dim1)
+
+
+@lowers(aten.swapaxes.default)
+def swapaxes(b: Builder, x: Value, axis0: int, axis1: int) -> Value:
+    """swapaxes(Tensor(a) self, int axis0, int axis1) -> Tensor(a)"""
+    return _swapped(b, x, axis0, axis1)
+
+
+@lowers(aten.mT.default)
+def matrix_transpose(b: Builder, x: Value) -> Value:
+    """mT(Tensor(a) self) -> Tensor(a)"""
+    return _swapped(b, x, -2, -1)
+
+
+@lowers(aten.mH.default, aten.adjoint.default)
+def adjoint(b: Builder, x: Value) -> Value:
+    """mH(Tensor(a) self) -> Tensor(a)"""
+    require(not x.dtype.is_complex, "tract has no conjugate of complex numbers")
+    return _swapped(b, x, -2, -1)
+
+
+@lowers(aten.t.default, aten.numpy_T.default)
+def t(b: Builder, x: Value) -> Value:
+    """t(Tensor(a) self) -> Tensor(a)"""
+    return b.transpose(x, list(reversed(range(x.rank))))
+
+
+def _swapped(b: Builder, x: Value, dim0: int, dim1: int) -> Value:
+    if x.rank == 0:
+        return x
+    order = list(range(x.rank))
+    order[dim0], order[dim1] = order[dim1], order[dim0]
+    return b.transpose(x, order)
+
+
+@lowers(aten.movedim.int, aten.moveaxis.int)
+def movedim(b: Builder, x: Value, source: int, destination: int) -> Value:
+    """movedim.int(Tensor(a) self, int source, int destination) -> Tensor(a)"""
+    return _moved(b, x, [source], [destination])
+
+
+@lowers(aten.movedim.intlist, aten.moveaxis.intlist)
+def movedim_list(b: Builder, x: Value, source: list[int], destination: list[int]) -> Value:
+    """movedim.intlist(Tensor(a) self, int[] source, int[] destination) -> Tensor(a)"""
+    return _moved(b, x, source, destination)
+
+
+def _moved(b: Builder, x: Value, source: Sequence[int], destination: Sequence[int]) -> Value:
+    place = {
+        axis_of(d, x.rank): axis_of(s, x.rank) for s, d in zip(source, destination, strict=True)
+    }
+    others = (axis for axis in range(x.rank) if axis not in place.values())
+    return b.transpose(x, [place[a] if a in place else next(others) for a in range(x.rank)])
+
+
+# Repeated along axes.
+
+
+@lowers(aten.expand.default)
+def expand(b: Builder, x: Value, size: list[Size], implicit: bool = False) -> Value:
+    """expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)"""
+    return b.broadcast(x, b.result.shape)
+
+
+@lowers(aten.broadcast_to.default)
+def broadcast_to(b: Builder, x: Value, size: list[Size]) -> Value:
+    """broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)"""
+    return b.broadcast(x, b.result.shape)
+
+
+@lowers(aten.expand_as.default)
+def expand_as(b: Builder, x: Value, other: Value) -> Value:
+    """expand_as(Tensor(a) self, Tensor other) -> Tensor(a)"""
+    return b.broadcast(x, b.result.shape)
+
+
+@lowers(aten.meshgrid.default)
+def meshgrid(b: Builder, tensors: list[Value]) -> tuple[Value, ...]:
+    """meshgrid(Tensor[] tensors) -> Tensor[]"""
+    return meshgrid_indexing(b, tensors, "ij")
+
+
+@lowers(aten.meshgrid.indexing)
+def meshgrid_indexing(b: Builder, tensors: list[Value], indexing: str) -> tuple[Value, ...]:
+    """meshgrid.indexing(Tensor[] tensors, *, str indexing) -> Tensor[]"""
+    rank = len(tensors)
+    axes = list(range(rank))
+    if indexing == "xy" and rank > 1:
+        axes[0], axes[1] = 1, 0
+    grids = []
+    for axis, x, like in zip(axes, tensors, b.results, strict=True):
+        alone = [like.shape[a] if a == axis else 1 for a in range(rank)]
+        grids.append(b.broadcast(b.reshape(x, alone), like.shape))
+    return tuple(grids)
+
+
+@lowers(aten.repeat.default)
+def repeat(b: Builder, x: Value, repeats: list[Size]) -> Value:
+    """repeat(Tensor self, SymInt[] repeats) -> Tensor"""
+    return _tiled(b, x, repeats)
+
+
+@lowers(aten.tile.default)
+def tile(b: Builder, x: Value, dims: list[Size]) -> Value:
+    """tile(Tensor self, SymInt[] dims) -> Tensor"""
+    return _tiled(b, x, [1] * (x.rank - len(dims)) + list(dims))
+
+
+def _tiled(b: Builder, x: Value, repeats: Sequence[Size]) -> Value:
+    x = b.unsqueeze(x, list(range(len(repeats) - x.rank)))
+    if all(size == 1 or count == 1 for size, count in zip(x.shape, repeats, strict=True)):
+        return b.broadcast(x, b.result.shape)
+    return b.emit("tile", x, list(repeats), like=b.result)
+
+
+@lowers(aten.repeat_interleave.self_int)
+def repeat_interleave(
+    b: Builder, x: Value, repeats: Size, dim: int | None = None, output_size: Size | None = None
+) -> Value:
+    """repeat_interleave.self_int(Tensor self, SymInt repeats, int? dim=None, *,
+    SymInt? output_size=None) -> Tensor"""
+    if dim is None or x.rank == 0:
+        x, dim = b.reshape(x, [volume(x.shape)]), 0
+    axis = axis_of(dim, x.rank)
+    each = b.unsqueeze(x, [axis + 1])
+    shape = [*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]]
+    return b.reshape(b.broadcast(each, shape), b.result.shape)
+
+
+# Joined and cut apart.
+
+
+@lowers(aten.cat.default, aten.concat.default, aten.concatenate.default)
+def cat(b: Builder, tensors: list[Value], dim: int = 0) -> Value:
+    """cat(Tensor[] tensors, int dim=0) -> Tensor"""
+    rank = b.result.rank
+    # Tensors of shape [0] join anything, by an old rule of PyTorch's.
+    joined = [x for x in tensors if x.shape != (0,) or rank == 1]
+    return b.concat(b.promote(*joined, dtype=b.result.dtype), axis_of(dim, rank))
+
+
+@lowers(aten.stack.default)
+def stack(b: Builder, tensors: list[Value], dim: int = 0) -> Value:
+    """stack(Tensor[] tensors, int dim=0) -> Tensor"""
+    axis = axis_of(dim, b.result.rank)
+    promoted = b.promote(*tensors, dtype=b.result.dtype)
+    return b.concat([b.unsqueeze(x, [axis]) for x in promoted], axis)
+
+
+@lowers(aten.split.Tensor, aten.unsafe_split.Tensor)
+def split(b: Builder, x: Value, split_size: Size, dim: int = 0) -> tuple[Value, ...]:
+    """split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]"""
+    return _parts(b, x, dim)
+
+
+@lowers(aten.split.sizes)
+def split_sizes(b: Builder, x: Value, split_size: list[Size], dim: int = 0) -> tuple[Value, ...]:
+    """split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]"""
+    return _parts(b, x, dim)
+
+
+@lowers(
+    aten.split_with_sizes.default,
+    aten.split_with_sizes_copy.default,
+    aten.unsafe_split_with_sizes.default,
+)
+def split_with_sizes(
+    b: Builder, x: Value, split_sizes: list[Size], dim: int = 0
+) -> tuple[Value, ...]:
+    """split_with_sizes(Tensor(a -> *) self, SymInt[] split_sizes, int dim=0) -> Tensor(a)[]"""
+    return _parts(b, x, dim)
+
+
+@lowers(aten.chunk.default, aten.unsafe_chunk.default)
+def chunk(b: Builder, x: Value, chunks: int, dim: int = 0) -> tuple[Value, ...]:
+    """chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]"""
+    return _parts(b, x, dim)
+
+
+@lowers(aten.tensor_split.sections)
+def tensor_split(b: Builder, x: Value, sections: Size, dim: int = 0) -> tuple[Value, ...]:
+    """tensor_split.sections(Tensor(a -> *) self, SymInt sections, int dim=0) -> Tensor(a)[]"""
+    return _parts(b, x, dim)
+
+
+def _parts(b: Builder, x: Value, dim: int) -> tuple[Value, ...]:
+    """Slices that follow each other, as long as torch's tracer gives them."""
+    axis = axis_of(dim, x.rank)
+    parts, begin = [], sympy.Integer(0)
+    for like in b.results:
+        end = begin + like.shape[axis]
+        parts.append(b.slice(x, axis, size_of(begin), size_of(end)))
+        begin = end
+    return tuple(parts)
+
+
+@lowers(aten.unbind.int)
+def unbind(b: Builder, x: Value, dim: int = 0) -> tuple[Value, ...]:
+    """unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]"""
+    axis = axis_of(dim, x.rank)
+    slices = (b.slice(x, axis, i, i + 1) for i in range(len(b.results)))
+    return tuple(b.squeeze(part, [axis]) for part in slices)
+
+
+# Elements in another order, and windows of them.
+
+
+@lowers(aten.flip.default)
+def flip(b: Builder, x: Value, dims: list[int]) -> Value:
+    """flip(Tensor self, int[] dims) -> Tensor"""
+    for dim in dims if x.rank else []:
+        x = b.emit("tract_core_downsample", x, axis=axis_of(dim, x.rank), stride=-1, modulo=0)
+    return x
+
+
+@lowers(aten.roll.default)
+def roll(b: Builder, x: Value, shifts: list[Size], dims: list[int] | None = None) -> Value:
+    """roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor"""
+    if not dims:
+        flat = b.reshape(x, [volume(x.shape)])
+        return b.reshape(_rolled(b, flat, shifts[0], 0), x.shape)
+    for shift, dim in zip(shifts, dims, strict=True):
+        x = _rolled(b, x, shift, axis_of(dim, x.rank))
+    return x
+
+
+def _rolled(b: Builder, x: Value, shift: Size, axis: int) -> Value:
+    size, shift = x.shape[axis], static_int(shift, "its shift")
+    if isinstance(size, int):
+        shift %= max(size, 1)
+    elif abs(shift) > 1:
+        raise Refusal(f"it rolls by {shift} an axis of {size} elements, which may be fewer")
+    if shift == 0:
+        return x
+    cut = size_of(sympy.sympify(-shift if shift < 0 else size - shift))
+    return b.concat([b.slice(x, axis, cut, size), b.slice(x, axis, 0, cut)], axis)
+
+
+@lowers(aten.unfold.default)
+def unfold(b: Builder, x: Value, dimension: int, size: int, step: int) -> Value:
+    """unfold(Tensor(a) self, int dimension, int size, int step) -> Tensor(a)"""
+    axis = axis_of(dimension, x.rank)
+    windows = b.unsqueeze(integers(b, b.result.shape[axis]), [1])
+    starts = b.binary("mul", windows, b.scalar(step, torch.int64))
+    index = b.binary("add", starts, integers(b, size))
+    like = x.of(shape=[*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]])
+    gathered = b.emit("tract_core_gather", x, index, axis=axis, like=like)
+    order = [a for a in range(like.rank) if a != axis + 1]
+    return b.transpose(gathered, [*order, axis + 1])
+
+
+@lowers(aten.diagonal.default)
+def diagonal(b: Builder, x: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
+    """diagonal(Tensor(a) self, int offset=0, int dim1=0, int dim2=1) -> Tensor(a)"""
+    rows, columns = axis_of(dim1, x.rank), axis_of(dim2, x.rank)
+    last = x.rank - 2
+    x = b.transpose(x, [*(a for a in range(x.rank) if a not in (rows, columns)), rows, columns])
+    width = static_int(x.shape[-1], "the number of columns")
+    count = static_int(b.result.shape[-1], "the length of the diagonal")
+    flat = b.reshape(x, [*x.shape[:last], size_of(sympy.sympify(x.shape[last]) * width)])
+    begin = offset if offset >= 0 else -offset * width
+    end = begin + max(count - 1, 0) * (width + 1) + min(count, 1)
+    return b.slice(flat, last, begin, end, stride=width + 1)

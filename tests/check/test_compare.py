@@ -1,0 +1,69 @@
+"""Comparing arrays by tract's tolerance levels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from torchtract.check.compare import LEVELS, compare, tolerance_for
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "ok"),
+    [
+        (1.0, 1.0, True),
+        (1.0 + 5.9e-4, 1.0, True),  # 1e-4 + 5e-4 * 1
+        (1.0 + 6.1e-4, 1.0, False),
+        (NAN, NAN, True),
+        (NAN, 1.0, False),
+        (1.0, NAN, False),
+        (INF, INF, True),
+        (INF, -INF, False),
+        (INF, 1e30, False),
+        (1e30, INF, False),
+        (0.0, -0.0, True),
+    ],
+)
+def test_one_element(actual: float, expected: float, ok: bool) -> None:
+    result = compare(
+        np.float32([0, actual]), np.float32([0, expected]), LEVELS["approximate"]
+    )
+    assert result.ok is ok
+    if not ok:
+        assert result.index == (1,)
+        assert result.outliers == 0.5
+        assert result.max_abs > 0
+
+
+def test_the_worst_element_is_the_one_farthest_outside_its_own_tolerance() -> None:
+    expected = np.float32([[1000.0, 0.0]])
+    result = compare(expected + np.float32([[0.4, 0.01]]), expected, LEVELS["approximate"])
+    assert result.index == (0, 1)
+    assert (result.expected, result.actual) == (0.0, pytest.approx(0.01))
+    assert result.max_abs == pytest.approx(0.4, rel=1e-3)
+
+
+def test_integers_and_booleans_are_exact_at_every_level() -> None:
+    for dtype in (np.int64, np.uint8, np.bool_):
+        assert tolerance_for("ultra", np.dtype(dtype)) == LEVELS["exact"]
+    large = np.int64([2**53])
+    assert not compare(large + 1, large, LEVELS["exact"]).ok
+
+
+def test_half_precision_has_levels_of_its_own() -> None:
+    assert tolerance_for("approximate", np.dtype(np.float16)).rtol == 5e-3
+    assert tolerance_for("very", np.dtype(np.float16)) == LEVELS["very"]
+
+
+def test_looser_levels_allow_a_share_of_outliers() -> None:
+    expected = np.ones(100_000, np.float32)
+    actual = expected.copy()
+    actual[:9] = 2
+    assert compare(actual, expected, LEVELS["super"]).ok
+    actual[:11] = 2
+    assert not compare(actual, expected, LEVELS["super"]).ok
+
+
+def test_nothing_equals_nothing() -> None:
+    assert compare(np.zeros((0, 3)), np.zeros((0, 3)), LEVELS["exact"]).ok

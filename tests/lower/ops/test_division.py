@@ -1,0 +1,98 @@
+"""Division, rounded quotients and remainders have PyTorch's signs and digits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from harness import export_and_compare
+from lower.ops.inputs import HALF, integers, uniform
+
+
+def quotients(x: Any, y: Any) -> tuple[torch.Tensor, ...]:
+    return (
+        x // y,
+        x % y,
+        torch.div(x, y, rounding_mode="floor"),
+        torch.div(x, y, rounding_mode="trunc"),
+        torch.div(x, y, rounding_mode=None),
+        torch.fmod(x, y),
+    )
+
+
+def signed_pairs(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every combination of the signs, exact quotients among them."""
+    x = torch.arange(-12, 13)[:, None].expand(25, 8)
+    y = torch.tensor([-12, -7, -3, -1, 1, 2, 3, 7]).expand(25, 8)
+    return x.to(dtype).contiguous(), y.to(dtype).contiguous()
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int8, torch.float32])
+def test_signs(dtype: torch.dtype) -> None:
+    export_and_compare(quotients, *signed_pairs(dtype))
+
+
+@pytest.mark.parametrize("divisor", [3, -3, 1, 2.5, -2.5])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float32])
+def test_number_as_divisor(divisor: float, dtype: torch.dtype) -> None:
+    x, _ = signed_pairs(dtype)
+    export_and_compare(lambda x: quotients(x, divisor), x)
+
+
+def test_unsigned_integers() -> None:
+    x = integers(40, low=0, high=255, dtype=torch.uint8)
+    y = integers(40, low=1, high=20, dtype=torch.uint8, seed=1)
+    export_and_compare(quotients, x, y)
+    export_and_compare(lambda x: quotients(x, 8), x)
+
+
+def test_half_precision() -> None:
+    x, y = signed_pairs(torch.float16)
+    export_and_compare(lambda x, y: (x // y, x % y, torch.fmod(x, y)), x, y, **HALF)
+
+
+def test_quotients_are_rounded_exactly() -> None:
+    # 41 * (1 / 41) is less than 1, and 1 / 0.1 is a little less than 10 in float32.
+    n = torch.arange(1.0, 400.0)
+    export_and_compare(lambda x, y: (x // y, x % y), n, n.clone(), rtol=0, atol=0)
+    tenths = torch.tensor([1.0, 0.3, -0.6, 7.0, -0.7])
+    export_and_compare(lambda x: (x // 0.1, x % 0.1), tenths, rtol=0, atol=1e-7)
+
+
+def test_random_floats() -> None:
+    x, y = uniform(1000, low=-1e4, high=1e4), uniform(1000, seed=1)
+    # At such quotients one digit in the argument is all of the remainder.
+    export_and_compare(lambda x, y: (x // y, x % y, torch.fmod(x, y)), x, y, rtol=0, atol=0)
+
+
+def test_division_by_zero() -> None:
+    x = torch.tensor([-1.0, 0.0, 2.0])
+    export_and_compare(lambda x: (x / 0, x // 0, torch.div(x, 0, rounding_mode="trunc")), x)
+
+
+def test_whole_quotients_of_integers_are_whole() -> None:
+    n = torch.arange(1, 400)
+    export_and_compare(lambda x, y: (x / y, (x / y).floor().long()), n, n.clone(), rtol=0, atol=0)
+
+
+def test_large_integers() -> None:
+    x = torch.tensor([2**62 + 1, -(2**62) - 1, 2**53 + 1])
+    export_and_compare(lambda x: (x // 3, x % 7, x // -3, torch.fmod(x, 7)), x)
+
+
+def test_number_as_dividend() -> None:
+    y = torch.tensor([-7, -2, 2, 7])
+    export_and_compare(lambda y: (torch.remainder(5, y), 5 // y, 5 / y), y)
+    export_and_compare(lambda y: (torch.remainder(5, y), 5 // y, 5 / y), y.float())
+
+
+def test_sizes_as_divisors() -> None:
+    x = torch.arange(-12, 12).reshape(4, 6)
+    export_and_compare(
+        lambda x: (x // x.shape[0], x % x.shape[0], x / x.shape[0], x.float() % x.shape[0]),
+        x,
+        dynamic_axes={"x0": {0: "S"}},
+        sizes=[{"S": 1}, {"S": 3}, {"S": 5}],
+    )

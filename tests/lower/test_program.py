@@ -1,0 +1,129 @@
+"""The walk over a program: names, weights, outputs, and refusals with the user's line."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+from harness import export, export_and_compare
+from torch import nn
+from torchtract.errors import CaptureError, FormatError, UnsupportedOpError
+from torchtract.runtime import Model
+
+
+class Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.mlp(x)
+
+
+def node_names(model: Model) -> set[str]:
+    return {node.name for node in model.nodes}
+
+
+def test_nodes_are_named_after_modules() -> None:
+    model = export(Block(4), torch.randn(2, 4))
+    assert {"mlp_0_linear", "mlp_1_relu", "mlp_0_weight", "output"} <= node_names(model)
+
+
+def test_every_refusal_is_listed_with_its_line() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = torch.linalg.eigvalsh(x)
+            return torch.lgamma(y)
+
+    with pytest.raises(UnsupportedOpError) as refusal:
+        export(Odd(), torch.eye(3))
+    first = inspect.getsourcelines(Odd.forward)[1]
+    text = str(refusal.value)
+    assert f"{__file__}:{first + 1}" in text
+    assert f"{__file__}:{first + 2}" in text
+    assert "lgamma" in text
+    assert len(refusal.value.refusals) >= 2
+
+
+def test_shared_weights_are_written_once() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(4, 4)
+            self.second = nn.Linear(4, 4)
+            self.second.weight = self.first.weight
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(x))
+
+    model = export_and_compare(Tied(), torch.randn(2, 4))
+    assert "first_weight" in node_names(model)
+    assert "second_weight" not in node_names(model)
+
+
+def test_outputs_can_be_inputs_weights_constants_and_one_tensor_twice() -> None:
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3))
+
+        def forward(self, x: torch.Tensor, unused: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            y = x + 1
+            return x, y, y, self.weight, torch.ones(2)
+
+    names = ["a", "b", "c", "d", "e"]
+    model = export_and_compare(Plain(), torch.randn(2, 3), torch.randn(5), output_names=names)
+    assert [fact.name for fact in model.outputs] == names
+    assert [fact.name for fact in model.inputs] == ["x", "unused"]
+
+
+def test_an_input_that_has_a_weights_name_keeps_it() -> None:
+    class Clash(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.weight
+
+    model = export_and_compare(Clash(), torch.randn(2, 3), input_names=["weight"])
+    assert model.inputs[0].name == "weight"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"output_names": ["a", "b"]}, "2 names don't fit"),
+        ({"output_names": ["x"]}, "'x'"),
+        ({"output_names": ["a b"]}, "'a b'"),
+        ({"input_names": ["1x"]}, "'1x'"),
+        ({"input_names": ["B"], "dynamic_axes": {"B": {0: "B"}}}, "'B'"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(options: dict[str, object], words: str) -> None:
+    with pytest.raises((CaptureError, FormatError), match=words):
+        export(Block(4), torch.randn(2, 4), **options)  # type: ignore[arg-type]
+
+
+def test_a_buffer_that_forward_changes_is_refused_by_name() -> None:
+    class Counter(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.count += 1
+            return x + self.count
+
+    with pytest.raises(CaptureError, match="count"):
+        export(Counter(), torch.randn(2))
+
+
+def test_in_place_writes_become_new_tensors() -> None:
+    def write(x: torch.Tensor) -> torch.Tensor:
+        y = x.clone()
+        y.mul_(2).add_(1)
+        return y
+
+    export_and_compare(write, torch.randn(3, 4), dynamic_axes={"x0": {0: "B"}}, sizes=[{"B": 1}])

@@ -1,0 +1,150 @@
+"""Capturing a module: names, dynamic axes and everything that is refused before tracing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torchtract.capture import Capture, DynamicAxes, capture
+from torchtract.errors import CaptureError
+from torchtract.sizes import Assertion
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        return self.linear(x if y is None else x + y)
+
+
+def captured(
+    *args: torch.Tensor,
+    model: nn.Module | None = None,
+    axes: DynamicAxes | None = None,
+    input_names: list[str] | None = None,
+    assertions: list[str] | None = None,
+    **kwargs: torch.Tensor,
+) -> Capture:
+    return capture(
+        (model or Pair()).eval(),
+        args,
+        kwargs,
+        dynamic_axes=axes,
+        input_names=input_names,
+        assertions=[Assertion.parse(a) for a in assertions or ()],
+    )
+
+
+def shape_of_input(result: Capture, position: int) -> list[str]:
+    placeholders = [n for n in result.program.graph.nodes if n.op == "placeholder"]
+    tensor = placeholders[-len(result.inputs) + position].meta["val"]
+    return [
+        result.symbols[s.node.expr] if isinstance(s, torch.SymInt) else str(s) for s in tensor.shape
+    ]
+
+
+def test_inputs_are_named_after_the_arguments_of_forward() -> None:
+    assert captured(torch.rand(3, 4), torch.rand(3, 4)).inputs == ("x", "y")
+    assert captured(torch.rand(3, 4), y=torch.rand(3, 4)).inputs == ("x", "y")
+
+
+@pytest.mark.parametrize("example_size", [1, 2, 7])
+@pytest.mark.parametrize("axis", [0, -2])
+def test_a_symbol_stays_a_symbol_whatever_the_example(example_size: int, axis: int) -> None:
+    result = captured(torch.rand(example_size, 4), axes={"x": {axis: "B"}})
+    assert shape_of_input(result, 0) == ["B", "4"]
+
+
+def test_two_symbols_of_one_size_stay_apart() -> None:
+    class Transposed(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.transpose(0, 1).contiguous()
+
+    result = captured(torch.rand(5, 5), model=Transposed(), axes={"x": {0: "B", 1: "S"}})
+    assert shape_of_input(result, 0) == ["B", "S"]
+
+
+def test_one_symbol_on_two_inputs_and_one_tensor_passed_twice() -> None:
+    x = torch.rand(3, 4)
+    result = captured(x, x, axes={"x": {0: "B"}, "y": {0: "B"}})
+    assert shape_of_input(result, 0) == shape_of_input(result, 1) == ["B", "4"]
+
+
+def test_torch_dims_are_symbols_too() -> None:
+    result = captured(torch.rand(3, 4), axes={"x": {0: torch.export.Dim("batch")}})
+    assert shape_of_input(result, 0) == ["batch", "4"]
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        ({"z": {0: "B"}}, ["'z'", "there is no input", "'x'"]),
+        ({"x": {2: "B"}}, ["axis 2", "out of range", "[3, 4]", "-2 to 1"]),
+        ({"x": {-3: "B"}}, ["axis -3", "out of range"]),
+        ({"x": {0: "2B"}}, ["'2B'", "symbol"]),
+        ({"x": {0: "B", -2: "S"}}, ["axis 0", "twice"]),
+        ({"x": {1: "N"}}, ["N", "4"]),
+    ],
+)
+def test_wrong_dynamic_axes_are_refused(axes: DynamicAxes, words: list[str]) -> None:
+    with pytest.raises(CaptureError) as refusal:
+        captured(torch.rand(3, 4), axes=axes)
+    assert all(word in str(refusal.value) for word in words), str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(["a", "a"], ["'a'", "twice"]), (["a"], ["1 names", "2 tensors", "x, y"])],
+)
+def test_wrong_input_names_are_refused(names: list[str], words: list[str]) -> None:
+    with pytest.raises(CaptureError) as refusal:
+        captured(torch.rand(3, 4), torch.rand(3, 4), input_names=names)
+    assert all(word in str(refusal.value) for word in words), str(refusal.value)
+
+
+def test_a_module_in_training_mode_is_refused() -> None:
+    with pytest.raises(CaptureError, match=r"training mode.*model\.eval\(\)"):
+        capture(Pair().train(), (torch.rand(3, 4),))
+    partly = nn.Sequential(nn.Linear(4, 4), nn.Dropout()).eval()
+    partly[1].train()
+    with pytest.raises(CaptureError, match="1 is"):
+        capture(partly, (torch.rand(3, 4),))
+
+
+def test_parameters_on_another_device_are_refused() -> None:
+    with pytest.raises(CaptureError, match=r"'linear.weight' is on meta.*'x' is on cpu"):
+        captured(torch.rand(3, 4), model=Pair().to("meta"))
+
+
+def test_arguments_that_do_not_fit_forward_are_refused() -> None:
+    with pytest.raises(CaptureError, match="3 positional"):
+        captured(torch.rand(3, 4), torch.rand(3, 4), torch.rand(3, 4))
+
+
+def test_something_else_than_a_module_is_refused() -> None:
+    with pytest.raises(CaptureError, match=r"no torch\.nn\.Module"):
+        capture(torch.relu, (torch.rand(3, 4),))  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_script_module_is_refused() -> None:
+    with pytest.raises(CaptureError, match="ScriptModule"):
+        captured(torch.rand(3, 4), model=torch.jit.trace(Pair().eval(), torch.rand(3, 4)))
+
+
+def test_control_flow_on_data_is_refused_with_torchs_reason() -> None:
+    class Branch(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(CaptureError, match=r"torch\.export could not capture"):
+        captured(torch.rand(3, 4), model=Branch())
+
+
+def test_assertions_bound_the_traced_size() -> None:
+    result = captured(torch.rand(1, 4), axes={"x": {0: "B"}}, assertions=["B >= 5"])
+    assert shape_of_input(result, 0) == ["B", "4"]
+    with pytest.raises(CaptureError, match="no size of B could be traced"):
+        captured(torch.rand(1, 4), axes={"x": {0: "B"}}, assertions=["B <= 1"])

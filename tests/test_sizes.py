@@ -1,0 +1,59 @@
+"""Assertions as tract writes them, and example inputs at other sizes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torchtract.errors import CaptureError
+from torchtract.sizes import Assertion, assertions_of, evaluate, resize
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes", "holds"),
+    [
+        ("S >= 1", {"S": 1}, True),
+        ("S >= 1", {"S": 0}, False),
+        ("S <= 32000", {"S": 32001}, False),
+        ("S + P < 2048", {"S": 1024, "P": 1023}, True),
+        ("S + P < 2048", {"S": 1024, "P": 1024}, False),
+        ("S + P < 2048", {"S": 4096}, True),  # says nothing about S alone
+        ("-3+(S+3)/4 >= 1", {"S": 12}, False),
+        ("-3+(S+3)/4 >= 1", {"S": 13}, True),
+        ("1 <= S <= 8", {"S": 9}, False),
+        ("S % 8 == 0", {"S": 16}, True),
+    ],
+)
+def test_assertions_hold_or_not(text: str, sizes: dict[str, int], holds: bool) -> None:
+    assert Assertion.parse(text).holds(sizes) is holds
+
+
+def test_scenarios_are_told_from_assertions() -> None:
+    lines = ["tract_assert tg: S==1", "tract_assert B >= 1", "tract_symbol Q"]
+    assert [(a.scenario, a.text) for a in assertions_of(lines)] == [("tg", "S==1"), (None, "B >= 1")]
+
+
+@pytest.mark.parametrize("line", ["B", "B >=", "B = 1", "B != 2", "len(B) > 1", "B > 1.5"])
+def test_what_is_no_assertion_is_refused(line: str) -> None:
+    with pytest.raises(CaptureError):
+        Assertion.parse(line).holds({"B": 1})
+
+
+def test_dimensions_divide_rounding_down() -> None:
+    assert [evaluate("-3+(S+3)/4", {"S": s}) for s in (9, 12, 13)] == [0, 0, 1]
+    assert evaluate("2*B", {"B": 3}) == 6
+
+
+@given(st.integers(1, 5), st.integers(0, 12), st.integers(0, 12))
+def test_resized_inputs_hold_the_examples_own_values(old: int, rows: int, columns: int) -> None:
+    example = torch.arange(old * 3).reshape(old, 3)
+    resized = resize(example, {0: rows, 1: columns})
+    assert resized.shape == (rows, columns)
+    for i, j in [(i, j) for i in range(rows) for j in range(columns)]:
+        assert resized[i, j] == example[i % old, j % 3]
+
+
+def test_an_empty_example_cannot_grow() -> None:
+    with pytest.raises(CaptureError, match="no values to repeat"):
+        resize(torch.zeros(0, 3), {0: 2})
