@@ -15,6 +15,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from torchtract import _native
+from torchtract.nnef import schema
 
 __all__ = ["write_debug_bundle"]
 
@@ -62,7 +63,7 @@ def _add(bundle: tarfile.TarFile, name: str, content: bytes) -> None:
 
 def _versions() -> str:
     return (
-        f"torchtract {_native.__version__}\ntract {_native.__tract_version__}\n"
+        f"torchtract {_native.__version__}\ntract {schema.EMBEDDED}\n"
         f"torch {torch.__version__}\npython {platform.python_version()}\n"
         f"{platform.system()} {platform.machine()}\n"
     )

@@ -55,15 +55,12 @@ class Builder:
     def leave(self, outputs: Sequence[Value]) -> tuple[Value, ...]:
         """The call's outputs, those that its own operations made renamed after the call."""
         made = {o for op in self.graph.operations[self._start :] for o in op.outputs}
-        named = []
+        renamed: dict[str, str] = {}
         for value in outputs:
-            if value.name in made:
-                made.discard(value.name)
-                name = self._names.unique(self._stem)
-                self.graph.rename(value.name, name, self._start)
-                value = dataclasses.replace(value, name=name)
-            named.append(value)
-        return tuple(named)
+            if value.name in made and value.name not in renamed:
+                renamed[value.name] = self._names.unique(self._stem)
+                self.graph.rename(value.name, renamed[value.name], self._start)
+        return tuple(_renamed(value, renamed) for value in outputs)
 
     @property
     def result(self) -> Fact:
@@ -353,6 +350,14 @@ class Builder:
             expr=equation,
             acc=datum_type(dtype),
         )
+
+
+def _renamed(value: Value, names: Mapping[str, str]) -> Value:
+    view = value.view
+    if view is not None:
+        base = dataclasses.replace(view.base, name=names.get(view.base.name, view.base.name))
+        view = dataclasses.replace(view, base=base)
+    return dataclasses.replace(value, name=names.get(value.name, value.name), view=view)
 
 
 def _array(tensor: torch.Tensor) -> Any:

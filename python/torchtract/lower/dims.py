@@ -17,6 +17,8 @@ __all__ = ["dim_text"]
 class _DimPrinter(StrPrinter):  # type: ignore[misc]
     """Prints `+ - * /` over symbols, with tract's rounding-down division."""
 
+    printmethod = "_tract"  # torch's own functions bring a method for sympy's usual printer
+
     def __init__(self, symbols: Mapping[sympy.Symbol, str]) -> None:
         super().__init__({"order": "none"})
         self.symbols = symbols
@@ -35,7 +37,8 @@ class _DimPrinter(StrPrinter):  # type: ignore[misc]
     def _print_Mul(self, expr: sympy.Expr) -> str:
         numbers = [a for a in expr.args if isinstance(a, sympy.Integer)]
         others = [a for a in expr.args if not isinstance(a, sympy.Integer)]
-        factors = [self._factor(a) for a in others] + [str(n) for n in numbers]
+        factors = sorted((self._factor(a) for a in others), key=lambda t: (t[0] == "(", t))
+        factors += [str(n) for n in numbers]
         return " * ".join(factors)
 
     def _factor(self, expr: sympy.Expr) -> str:
@@ -45,7 +48,9 @@ class _DimPrinter(StrPrinter):  # type: ignore[misc]
 
     def _print_Add(self, expr: sympy.Expr, order: object = None) -> str:
         # Numbers last and no leading minus: `S - 1`, as people write it.
-        terms = sorted(expr.args, key=lambda a: (a.is_Integer, a.could_extract_minus_sign()))
+        terms = sorted(
+            expr.args, key=lambda a: (a.is_Integer, a.could_extract_minus_sign(), str(a))
+        )
         text = str(self._print(terms[0]))
         for term in terms[1:]:
             negative = term.could_extract_minus_sign()
@@ -70,6 +75,8 @@ class _DimPrinter(StrPrinter):  # type: ignore[misc]
 
     def _print_Function(self, expr: sympy.Expr) -> str:
         return self.emptyPrinter(expr)
+
+    _print_LatticeOp = _print_Function  # Min and Max
 
 
 def dim_text(size: Size, symbols: Mapping[sympy.Symbol, str]) -> str:

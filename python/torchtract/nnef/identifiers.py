@@ -9,10 +9,13 @@ from torchtract.errors import FormatError
 
 __all__ = ["Names", "check_identifier", "identifier"]
 
-#: Keywords and type names of NNEF 1.0.5.
 _KEYWORDS = frozenset(
-    "version extension graph fragment tensor integer scalar logical string "
-    "true false inf for in if else yield lengthof shapeof rangeof length_of shape_of range_of".split()
+    # NNEF 1.0.5: the document, types, values, operators, functions
+    ("version", "extension", "graph", "fragment")
+    + ("tensor", "integer", "scalar", "logical", "string")
+    + ("true", "false")
+    + ("for", "in", "if", "else", "yield")
+    + ("length_of", "shape_of", "range_of", "lengthof", "shapeof", "rangeof")
 )
 
 # tract's parser reads a literal wherever a name starts with one: `inflow` is `inf`, then `low`.
@@ -43,9 +46,7 @@ def check_identifier(name: str, what: str = "name") -> None:
         FormatError: it is no identifier of NNEF, or tract reads it as something else.
     """
     if not _VALID.fullmatch(name):
-        why = (
-            "NNEF allows ASCII letters, digits and underscores only, and no digit at the start"
-        )
+        why = "NNEF allows ASCII letters, digits and underscores only, and no digit at the start"
     elif name in _KEYWORDS:
         why = "it is a keyword of NNEF"
     elif name.startswith(_LITERALS):

@@ -158,12 +158,19 @@ def _parse(registry: str, table: str) -> Iterator[tuple[str, _Operator]]:
     for match in re.finditer(r"(\w+)\(([^;)]*)(?:;([^)]*))?\)(?: @(\S+))?", table):
         name, tensors, attributes, since = match.groups(default="")
         versions = {"": since or _VERSIONS[0]}
-        names = []
-        for part in (tensors, attributes):
-            parameters = [p.strip().partition("@") for p in part.split(",") if p.strip()]
-            versions |= {name: version for name, _, version in parameters if version}
-            names.append(tuple(name for name, _, _ in parameters))
-        yield name, _Operator(registry, *names, versions)
+        yield (
+            name,
+            _Operator(
+                registry, _parameters(tensors, versions), _parameters(attributes, versions), versions
+            ),
+        )
+
+
+def _parameters(text: str, versions: dict[str, str]) -> tuple[str, ...]:
+    """The names in `a, b@0.23.0`; versions are added to the dictionary."""
+    found = re.findall(r"(\w+)(?:@(\S+?))?(?:,|$)", text.strip())
+    versions |= {name: version for name, version in found if version}
+    return tuple(name for name, _ in found)
 
 
 _OPERATORS = {name: op for r, table in OPERATORS.items() for name, op in _parse(r, table)}

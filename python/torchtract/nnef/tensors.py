@@ -24,8 +24,7 @@ _MAGIC = b"\x4e\xef"
 _MAX_RANK = 8
 _MAX_BYTES = 2**32 - 1
 
-# NNEF's codes of the item types. tract itself writes integers with the codes of quantised
-# ones (2 and 3) and reads both.
+# NNEF's codes of the item types
 _FLOAT, _UNSIGNED, _SIGNED, _BOOL = 0, 1, 4, 5
 _TYPES = {
     "bool": (_BOOL, np.dtype("?")),
@@ -41,9 +40,8 @@ _TYPES = {
     "f32": (_FLOAT, np.dtype("<f4")),
     "f64": (_FLOAT, np.dtype("<f8")),
 }
-_DTYPES = {(code, dtype.itemsize * 8): dtype for code, dtype in _TYPES.values()} | {
-    (2, bits): np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)
-} | {(3, bits): np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)}
+# tract writes integers with the codes of quantised ones, 2 and 3, and reads both.
+_ALIASES = {2: _UNSIGNED, 3: _SIGNED}
 
 
 def tensor_header(variable: Variable) -> bytes:
@@ -104,7 +102,8 @@ def read_tensor(stream: BinaryIO) -> np.ndarray:
     if len(header) < HEADER_SIZE or not header.startswith(_MAGIC):
         raise FormatError("not a .dat file: it lacks the header of an NNEF tensor.")
     _, _, _, size, rank, *sizes, bits, code, vendor = _HEADER.unpack(header)
-    dtype = _DTYPES.get((code, bits))
+    item_type = (_ALIASES.get(code, code), bits)
+    dtype = next((d for c, d in _TYPES.values() if (c, d.itemsize * 8) == item_type), None)
     if vendor or dtype is None or rank > _MAX_RANK:
         raise FormatError(
             f".dat file: item type {code} of vendor {vendor} with {bits} bits and {rank} axes "

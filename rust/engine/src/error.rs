@@ -30,10 +30,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error of `stage` that says `message`.
     pub fn new(stage: Stage, message: impl Into<String>) -> Error {
-        Error {
-            stage,
-            message: message.into(),
-        }
+        Error { stage, message: message.into() }
     }
 }
 

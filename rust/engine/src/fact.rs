@@ -17,8 +17,7 @@ pub enum Dim {
 
 impl From<&TDim> for Dim {
     fn from(dim: &TDim) -> Dim {
-        dim.as_i64()
-            .map_or_else(|| Dim::Symbolic(dim.to_string()), Dim::Size)
+        dim.as_i64().map_or_else(|| Dim::Symbolic(dim.to_string()), Dim::Size)
     }
 }
 
@@ -54,9 +53,7 @@ impl Fact {
 
     pub(crate) fn of_inputs(model: &TypedModel) -> anyhow::Result<Vec<Fact>> {
         let outlets = model.input_outlets()?.iter();
-        outlets
-            .map(|&o| Ok(Fact::new(&model.node(o.node).name, model.outlet_fact(o)?)))
-            .collect()
+        outlets.map(|&o| Ok(Fact::new(&model.node(o.node).name, model.outlet_fact(o)?))).collect()
     }
 
     pub(crate) fn of_outputs(model: &TypedModel) -> anyhow::Result<Vec<Fact>> {

@@ -24,9 +24,9 @@ pub fn guarded<T>(stage: Stage, work: impl FnOnce() -> anyhow::Result<T>) -> Res
     GUARDED.set(outer);
     match outcome {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(error
-            .downcast::<Error>()
-            .unwrap_or_else(|e| Error::new(stage, describe(&e)))),
+        Ok(Err(error)) => {
+            Err(error.downcast::<Error>().unwrap_or_else(|e| Error::new(stage, describe(&e))))
+        }
         Err(payload) => Err(Error::new(stage, panic_message(payload.as_ref()))),
     }
 }
@@ -68,15 +68,12 @@ fn install_hook() {
 }
 
 fn site(info: &PanicHookInfo<'_>) -> Option<String> {
-    info.location()
-        .map(|l| format!("{}:{}", short_path(l.file()), l.line()))
+    info.location().map(|l| format!("{}:{}", short_path(l.file()), l.line()))
 }
 
 /// A source path from its crate's folder on: what is above it is the build machine's affair.
 fn short_path(path: &str) -> &str {
-    let start = path
-        .find("tract-")
-        .or_else(|| path.rfind("/src/").map(|at| at + 1));
+    let start = path.find("tract-").or_else(|| path.rfind("/src/").map(|at| at + 1));
     start.map_or(path, |at| &path[at..])
 }
 

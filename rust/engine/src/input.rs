@@ -53,19 +53,13 @@ impl Signature {
                 .iter()
                 .position(|known| known == s)
                 .map_or_else(|| Size::Expression(dim.clone()), Size::Symbol),
-            _ => dim
-                .as_usize()
-                .map_or_else(|| Size::Expression(dim.clone()), Size::Fixed),
+            _ => dim.as_usize().map_or_else(|| Size::Expression(dim.clone()), Size::Fixed),
         };
         let facts = Fact::of_inputs(graph)?;
         let inputs = facts.into_iter().enumerate().map(|(i, fact)| {
             let typed = graph.input_fact(i)?;
             let sizes = typed.shape.iter().map(size).collect();
-            Ok(Input {
-                fact,
-                datum_type: typed.datum_type,
-                sizes,
-            })
+            Ok(Input { fact, datum_type: typed.datum_type, sizes })
         });
         Ok(Signature {
             inputs: inputs.collect::<anyhow::Result<_>>()?,
@@ -90,11 +84,7 @@ impl Signature {
                     Size::Fixed(expected) if *expected == got => (),
                     Size::Fixed(expected) => bail!(input.wrong_size(tensor, axis, *expected)),
                     Size::Symbol(s) => {
-                        let binding = Binding {
-                            value: got,
-                            input: i,
-                            axis,
-                        };
+                        let binding = Binding { value: got, input: i, axis };
                         self.agree(*s, *bound[*s].get_or_insert(binding), binding)?;
                     }
                     Size::Expression(_) => (),
@@ -188,10 +178,7 @@ impl Input {
 
     fn wrong_size(&self, tensor: &Tensor, axis: usize, expected: usize) -> anyhow::Error {
         let got = Got(tensor);
-        anyhow!(
-            "input {}: got {got}: axis {axis} must be {expected}",
-            self.fact
-        )
+        anyhow!("input {}: got {got}: axis {axis} must be {expected}", self.fact)
     }
 }
 

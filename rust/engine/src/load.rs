@@ -59,9 +59,7 @@ pub fn load_bytes(bytes: &[u8]) -> Result<Model> {
 fn load(source: &str, read: impl FnOnce() -> anyhow::Result<ProtoModel>) -> Result<Model> {
     guarded(Stage::Load, || {
         let proto = read()?;
-        let model = NNEF
-            .translate(&proto, TypedModel::default())
-            .map_err(|(_, error)| error)?;
+        let model = NNEF.translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
         Ok(Model::new(model)?)
     })
     .map_err(|e| Error::new(e.stage, format!("{source}: {}", e.message)))
@@ -69,7 +67,7 @@ fn load(source: &str, read: impl FnOnce() -> anyhow::Result<ProtoModel>) -> Resu
 
 /// NNEF with every set of operators that tract has.
 static NNEF: LazyLock<Nnef> = LazyLock::new(|| {
-    let mut nnef = tract_nnef::NNEF
+    let mut nnef = tract_nnef::nnef()
         .with_tract_resource()
         .with_tract_extra()
         .with_tract_transformers()
@@ -91,10 +89,7 @@ fn read_archive(mut source: impl BufRead) -> anyhow::Result<ProtoModel> {
     if !head.starts_with(&GZIP_MAGIC) {
         return read_tar(&mut source);
     }
-    let mut unpacked = Unpacked {
-        decoder: GzDecoder::new(source),
-        error: None,
-    };
+    let mut unpacked = Unpacked { decoder: GzDecoder::new(source), error: None };
     let proto = read_tar(&mut unpacked);
     // The checksum stands at the very end of the stream: without this it would go unread.
     let _ = io::copy(&mut unpacked, &mut io::sink());
@@ -125,10 +120,7 @@ fn read_tar(source: &mut dyn Read) -> anyhow::Result<ProtoModel> {
     let mut head = Vec::with_capacity(TAR_BLOCK);
     source.take(TAR_BLOCK as u64).read_to_end(&mut head)?;
     ensure!(!head.is_empty(), "not an archive: it holds nothing");
-    ensure!(
-        is_tar_header(&head),
-        "not an archive: neither .tgz nor .tar"
-    );
+    ensure!(is_tar_header(&head), "not an archive: neither .tgz nor .tar");
     NNEF.proto_model_for_read(&mut Cursor::new(head).chain(source))
 }
 
@@ -142,13 +134,7 @@ fn is_tar_header(block: &[u8]) -> bool {
     let digits = String::from_utf8_lossy(&block[CHECKSUM]);
     let written = u32::from_str_radix(digits.trim_matches(['\0', ' ']), 8);
     let sum: u32 = (0..TAR_BLOCK)
-        .map(|i| {
-            u32::from(if CHECKSUM.contains(&i) {
-                b' '
-            } else {
-                block[i]
-            })
-        })
+        .map(|i| u32::from(if CHECKSUM.contains(&i) { b' ' } else { block[i] }))
         .sum();
     written == Ok(sum)
 }
@@ -167,17 +153,12 @@ impl ResourceLoader for GraphLoader {
         reader: &mut dyn Read,
         _framework: &Nnef,
     ) -> anyhow::Result<Option<(String, Arc<dyn Resource>)>> {
-        if path
-            .file_name()
-            .is_none_or(|name| name != GRAPH_NNEF_FILENAME)
-        {
+        if path.file_name().is_none_or(|name| name != GRAPH_NNEF_FILENAME) {
             return Ok(None);
         }
         let path = path.display().to_string();
         let mut text = String::new();
-        reader
-            .read_to_string(&mut text)
-            .map_err(|e| refusal(format!("{path}: {e}")))?;
+        reader.read_to_string(&mut text).map_err(|e| refusal(format!("{path}: {e}")))?;
         parse_document(&text)
             .map_err(|e| refusal(format!("{path}, {}", syntax_error(&e.to_string(), &text))))?;
         Ok(Some((path, Arc::new(GraphNnef(text)))))
@@ -189,10 +170,7 @@ impl ResourceLoader for GraphLoader {
 fn syntax_error(report: &str, text: &str) -> String {
     let mut lines = report.lines();
     let line = lines.next().and_then(|first| {
-        let digits = first
-            .strip_prefix("0: at line ")?
-            .split([',', ':'])
-            .next()?;
+        let digits = first.strip_prefix("0: at line ")?.split([',', ':']).next()?;
         digits.parse::<usize>().ok()
     });
     let source = lines.next().unwrap_or_default();
@@ -245,9 +223,6 @@ fn read_weights(reader: &mut dyn Read) -> anyhow::Result<Tensor> {
         }
     })?;
     // Writers pad empty tensors of booleans, which tract refuses otherwise.
-    ensure!(
-        weights.len() == 0 || reader.read(&mut [0])? == 0,
-        "longer than its header says"
-    );
+    ensure!(weights.len() == 0 || reader.read(&mut [0])? == 0, "longer than its header says");
     Ok(weights)
 }

@@ -82,10 +82,7 @@ impl Model {
         Ok(Model {
             inputs: Fact::of_inputs(&graph)?,
             outputs: Fact::of_outputs(&graph)?,
-            symbols: free_symbols(&graph)
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            symbols: free_symbols(&graph).iter().map(ToString::to_string).collect(),
             set: vec![],
             graph: Arc::new(graph),
         })
@@ -109,18 +106,10 @@ impl Model {
     /// What the file asserts of its symbols, in tract's words.
     pub fn assertions(&self) -> Vec<String> {
         let scope = &self.graph.symbols;
-        let scenarios = scope
-            .all_scenarios()
-            .into_iter()
-            .flat_map(|(name, assertions)| {
-                assertions.into_iter().map(move |a| format!("{name}: {a}"))
-            });
-        scope
-            .all_assertions()
-            .iter()
-            .map(ToString::to_string)
-            .chain(scenarios)
-            .collect()
+        let scenarios = scope.all_scenarios().into_iter().flat_map(|(name, assertions)| {
+            assertions.into_iter().map(move |a| format!("{name}: {a}"))
+        });
+        scope.all_assertions().iter().map(ToString::to_string).chain(scenarios).collect()
     }
 
     /// The file's properties, by name.
@@ -161,11 +150,7 @@ impl Model {
 
     fn free_symbol(&self, name: &str) -> anyhow::Result<Symbol> {
         if self.symbols.iter().any(|s| s == name) {
-            return self
-                .graph
-                .symbols
-                .get(name)
-                .context("a free symbol is in the scope");
+            return self.graph.symbols.get(name).context("a free symbol is in the scope");
         }
         if let Some((_, value)) = self.set.iter().find(|(s, _)| s == name) {
             bail!("symbol {name} is already set, to {value}: set it on the model as it was loaded");
@@ -181,10 +166,7 @@ impl Model {
             SymbolValue::Size(size) => return Ok(TDim::Val(*size)),
             SymbolValue::Expression(text) => text,
         };
-        self.graph
-            .symbols
-            .parse_tdim(text)
-            .with_context(|| format!("{name}={text}"))
+        self.graph.symbols.parse_tdim(text).with_context(|| format!("{name}={text}"))
     }
 
     /// Refuses values that break an assertion of the file.
@@ -197,9 +179,7 @@ impl Model {
             }
         }
         check_assertions(&scope.all_assertions(), &values)?;
-        scope
-            .guess_scenario(&values)
-            .with_context(|| told(&values))?;
+        scope.guess_scenario(&values).with_context(|| told(&values))?;
         Ok(())
     }
 
@@ -209,11 +189,7 @@ impl Model {
             ensure!(
                 !fact.shape.iter().any(negative),
                 "{}: input {fact} would have a negative size",
-                values
-                    .iter()
-                    .map(|(s, v)| format!("{s}={v}"))
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                values.iter().map(|(s, v)| format!("{s}={v}")).collect::<Vec<_>>().join(", ")
             );
         }
         Ok(())
@@ -228,10 +204,7 @@ pub(crate) fn check_assertions(
     match assertions.iter().find(|a| a.check(values) == Some(false)) {
         Some(broken) => bail!(Error::new(
             Stage::Symbol,
-            format!(
-                "{} is not allowed: the model asserts {broken}",
-                told(values)
-            )
+            format!("{} is not allowed: the model asserts {broken}", told(values))
         )),
         None => Ok(()),
     }
@@ -241,36 +214,22 @@ pub(crate) fn check_assertions(
 fn told(values: &SymbolValues) -> String {
     let mut known: Vec<_> = values.to_dim_map().into_iter().collect();
     known.sort_by_key(|(symbol, _)| symbol.clone());
-    known
-        .iter()
-        .map(|(symbol, value)| format!("{symbol}={value}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    known.iter().map(|(symbol, value)| format!("{symbol}={value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The symbols that a shape anywhere in `graph` depends on, in the order of their declaration.
 pub(crate) fn free_symbols(graph: &TypedModel) -> Vec<Symbol> {
     let facts = graph.nodes.iter().flat_map(|n| &n.outputs).map(|o| &o.fact);
-    let used: HashSet<Symbol> = facts
-        .flat_map(|f| f.shape.iter())
-        .flat_map(TDim::symbols)
-        .collect();
-    graph
-        .symbols
-        .all_symbols()
-        .into_iter()
-        .filter(|s| used.contains(s))
-        .collect()
+    let used: HashSet<Symbol> =
+        facts.flat_map(|f| f.shape.iter()).flat_map(TDim::symbols).collect();
+    graph.symbols.all_symbols().into_iter().filter(|s| used.contains(s)).collect()
 }
 
 /// The properties of `graph`, in the order of their names.
 pub(crate) fn properties(graph: &TypedModel) -> anyhow::Result<Vec<(String, Property)>> {
     let mut named: Vec<_> = graph.properties.iter().collect();
     named.sort_by_key(|(name, _)| *name);
-    named
-        .into_iter()
-        .map(|(name, value)| Ok((name.clone(), Property::new(value)?)))
-        .collect()
+    named.into_iter().map(|(name, value)| Ok((name.clone(), Property::new(value)?))).collect()
 }
 
 /// The nodes of `graph`, in an order in which they can be computed.
@@ -280,19 +239,12 @@ pub(crate) fn nodes(graph: &TypedModel) -> anyhow::Result<Vec<Node>> {
         .into_iter()
         .map(|id| {
             let node = graph.node(id);
-            let name = |outlet: usize| {
-                graph
-                    .outlet_label((id, outlet).into())
-                    .unwrap_or(&node.name)
-            };
+            let name =
+                |outlet: usize| graph.outlet_label((id, outlet).into()).unwrap_or(&node.name);
             Ok(Node {
                 name: node.name.clone(),
                 op: node.op.name().into_owned(),
-                inputs: node
-                    .inputs
-                    .iter()
-                    .map(|o| graph.node(o.node).name.clone())
-                    .collect(),
+                inputs: node.inputs.iter().map(|o| graph.node(o.node).name.clone()).collect(),
                 outputs: (node.outputs.iter().enumerate())
                     .map(|(slot, o)| Fact::new(name(slot), &o.fact))
                     .collect(),

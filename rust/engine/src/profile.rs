@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tract_core::internal::DimLike as _;
 use tract_core::ops::Cost;
 use tract_core::prelude::{IntoTValue, TVec, Tensor, TypedFact};
 use tract_libcli::annotations::{Annotations, NodeTags};
@@ -70,10 +69,7 @@ impl Runnable {
                     ..BenchLimits::default()
                 },
                 &mut annotations,
-                &RunTensors {
-                    sources: vec![inputs],
-                    streaming_input_len: None,
-                },
+                &RunTensors { sources: vec![inputs], streaming_input_len: None },
                 None,
                 true,
             )?;
@@ -105,12 +101,7 @@ impl Runnable {
             })
         };
         Ok(Profile {
-            nodes: self
-                .plan
-                .order_without_consts()
-                .iter()
-                .filter_map(node)
-                .collect(),
+            nodes: self.plan.order_without_consts().iter().filter_map(node).collect(),
             entire: summary.map_or(Duration::ZERO, |s| s.entire),
             iterations: summary.map_or(0, |s| s.iters),
         })
@@ -119,10 +110,7 @@ impl Runnable {
 
 fn random(fact: &TypedFact) -> anyhow::Result<Tensor> {
     let whole = !fact.datum_type.is_float();
-    let range = TensorValues {
-        random_range: Some(0.0..2.0),
-        ..TensorValues::default()
-    };
+    let range = TensorValues { random_range: Some(0.0..2.0), ..TensorValues::default() };
     tensor_for_fact(fact, None, whole.then_some(&range))
 }
 

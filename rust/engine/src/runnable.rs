@@ -98,10 +98,7 @@ impl Runnable {
             self.signature.check(&inputs)?;
             let inputs: TVec<_> = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
             let outputs = self.plan.spawn()?.run(inputs)?;
-            outputs
-                .into_iter()
-                .map(|value| to_plain(value.into_tensor()))
-                .collect()
+            outputs.into_iter().map(|value| to_plain(value.into_tensor())).collect()
         })
     }
 }

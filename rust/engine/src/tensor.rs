@@ -126,10 +126,7 @@ impl fmt::Display for DType {
 pub fn tensor_from_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<Tensor> {
     guarded(Stage::Run, || {
         let len = shape.iter().product::<usize>() * dtype.size();
-        ensure!(
-            bytes.len() == len,
-            "{len} bytes expected for {shape:?} of {dtype}"
-        );
+        ensure!(bytes.len() == len, "{len} bytes expected for {shape:?} of {dtype}");
         // SAFETY: the length fits, and every type of `DType` but `Bool` allows any bit pattern;
         // the callers' booleans come from numpy, which writes 0 and 1.
         unsafe { Tensor::from_raw_dt(dtype.datum_type(), shape, bytes) }
@@ -142,9 +139,7 @@ pub fn to_plain(tensor: Tensor) -> anyhow::Result<Tensor> {
     let dtype = DType::of(datum).with_context(|| format!("{datum:?} has no numpy type"))?;
     if datum == DatumType::TDim {
         let dims = tensor.try_as_plain_ram()?.as_slice::<TDim>()?.iter();
-        let values = dims
-            .map(DimLike::to_i64)
-            .collect::<std::result::Result<Vec<i64>, _>>()?;
+        let values = dims.map(DimLike::to_i64).collect::<std::result::Result<Vec<i64>, _>>()?;
         return Tensor::from_shape(tensor.shape(), &values);
     }
     let mut tensor = tensor.into_plain_ram()?;

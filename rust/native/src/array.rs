@@ -25,9 +25,7 @@ pub fn to_tensor(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     let py = value.py();
     static AS_ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let as_array = AS_ARRAY.import(py, "torchtract.runtime.arrays", "as_array")?;
-    let array = as_array
-        .call1((name, value))?
-        .cast_into::<PyUntypedArray>()?;
+    let array = as_array.call1((name, value))?.cast_into::<PyUntypedArray>()?;
     let dtype = plain_dtype(&array).expect("as_array gives plain arrays or raises");
     copy(&array, dtype)
 }

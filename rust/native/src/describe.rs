@@ -24,10 +24,7 @@ fn fact<'py>(py: Python<'py>, fact: &Fact) -> PyResult<FactTuple<'py>> {
         Dim::Symbolic(text) => Ok(text.into_pyobject(py)?.into_any()),
     });
     let shape = PyTuple::new(py, dims.collect::<PyResult<Vec<_>>>()?)?;
-    let dtype = fact
-        .dtype
-        .as_ref()
-        .map_or_else(Clone::clone, |known| known.name().to_string());
+    let dtype = fact.dtype.as_ref().map_or_else(Clone::clone, |known| known.name().to_string());
     Ok((fact.name.clone(), dtype, shape))
 }
 

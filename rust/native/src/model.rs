@@ -70,8 +70,6 @@ fn symbol_value(value: &Bound<'_, PyAny>) -> PyResult<SymbolValue> {
     } else if let Ok(text) = value.extract() {
         Ok(SymbolValue::Expression(text))
     } else {
-        Err(PyTypeError::new_err(
-            "a symbol's value is an int of 64 bits or a str",
-        ))
+        Err(PyTypeError::new_err("a symbol's value is an int of 64 bits or a str"))
     }
 }

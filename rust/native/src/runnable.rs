@@ -25,9 +25,7 @@ impl Runnable {
 
     fn tensors(&self, inputs: &Bound<'_, PyTuple>) -> PyResult<Vec<Tensor>> {
         self.0.check_count(inputs.len()).map_err(raise)?;
-        (self.0.inputs().zip(inputs))
-            .map(|(fact, value)| to_tensor(&fact.name, &value))
-            .collect()
+        (self.0.inputs().zip(inputs)).map(|(fact, value)| to_tensor(&fact.name, &value)).collect()
     }
 }
 
@@ -76,16 +74,10 @@ impl Runnable {
         let tensors = inputs.map(|inputs| self.tensors(inputs)).transpose()?;
         let time = Duration::try_from_secs_f64(max_seconds)
             .map_err(|e| PyValueError::new_err(format!("max_seconds={max_seconds}: {e}")))?;
-        let limits = ProfileLimits {
-            warmup,
-            iterations,
-            time,
-        };
+        let limits = ProfileLimits { warmup, iterations, time };
         let profile = call(py, || self.0.profile(tensors, limits))?;
         let nodes = profile.nodes.into_iter();
-        let times = nodes
-            .map(|n| (n.name, n.op, n.time.as_secs_f64(), n.flops))
-            .collect();
+        let times = nodes.map(|n| (n.name, n.op, n.time.as_secs_f64(), n.flops)).collect();
         Ok((times, profile.entire.as_secs_f64(), profile.iterations))
     }
 }

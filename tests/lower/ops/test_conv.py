@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from harness import export, export_and_compare
-from lower.ops.inputs import uniform
+from lower.ops.inputs import HALF, uniform
 from torch import nn
 from torch.nn import functional as F
 from torchtract.errors import UnsupportedOpError
@@ -66,3 +66,98 @@ def test_conv_over_symbolic_sizes(name: str) -> None:
     asserted = ["tract_assert S >= 4", "tract_assert T >= 4"]
     x = uniform(3, 4, 9, 11)
     export_and_compare(module, x, dynamic_axes=axes, sizes=sizes, custom_extensions=asserted)
+
+
+@pytest.mark.parametrize("spatial", CONVS)
+def test_conv_without_batch(spatial: int) -> None:
+    module = CONVS[spatial](4, 6, 3, stride=2, padding=1)
+    axes = {"input": {1: "S"}}
+    x = uniform(4, *SPATIAL[spatial])
+    export_and_compare(module, x, dynamic_axes=axes, sizes=[{"S": 3}, {"S": 16}])
+
+
+@pytest.mark.parametrize("multiplier", [1, 3])
+def test_depthwise_conv(multiplier: int) -> None:
+    module = nn.Conv2d(4, 4 * multiplier, 3, padding=1, groups=4)
+    axes = {"input": {0: "B", 2: "S"}}
+    sizes = [{"B": 1, "S": 1}, {"B": 2, "S": 20}]
+    export_and_compare(module, uniform(3, 4, 9, 11), dynamic_axes=axes, sizes=sizes)
+
+
+def test_conv_with_different_arguments_for_each_axis() -> None:
+    module = nn.Conv2d(4, 6, (2, 5), stride=(1, 3), padding=(0, 2), dilation=(3, 1))
+    export_and_compare(module, uniform(3, 4, 9, 11), dynamic_axes={"input": {0: "B"}})
+
+
+def test_conv_with_weights_that_are_an_input() -> None:
+    export_and_compare(F.conv1d, uniform(3, 4, 13), uniform(6, 4, 3), dynamic_axes={"x0": {0: "B"}})
+
+
+def test_conv_of_doubles() -> None:
+    module = nn.Conv2d(4, 6, 3).double()
+    export_and_compare(module, uniform(3, 4, 9, 11).double(), rtol=1e-12, atol=1e-12)
+
+
+def test_conv_of_halves() -> None:
+    module = nn.Conv2d(4, 6, 3).half()
+    export_and_compare(module, uniform(3, 4, 9, 11).half(), **HALF)
+
+
+def test_convolution_by_its_lowest_name() -> None:
+    def convolve(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return torch.convolution(x, weight, None, [2], [1], [1], False, [0], 1)
+
+    def transposed(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return torch.convolution(x, weight, None, [2], [1], [1], True, [1], 2)
+
+    export_and_compare(convolve, uniform(3, 4, 9, 11), uniform(6, 4, 3, 3))
+    export_and_compare(transposed, uniform(3, 4, 9, 11), uniform(4, 3, 3, 3))
+
+
+def test_conv_of_integers_is_refused() -> None:
+    with pytest.raises(UnsupportedOpError, match="no convolution of torch.int64"):
+        export(F.conv1d, torch.ones(1, 2, 5).long(), torch.ones(3, 2, 3).long())
+
+
+#: Further arguments after the channels, 4 to 6.
+TRANSPOSED_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "plain": {"kernel_size": 3},
+    "stride is kernel": {"kernel_size": 2, "stride": 2},
+    "stride over kernel": {"kernel_size": 2, "stride": 3},
+    "crop": {"kernel_size": 3, "stride": 2, "padding": 1},
+    "output padding within the crop": {
+        "kernel_size": 3,
+        "stride": 2,
+        "padding": 1,
+        "output_padding": 1,
+    },
+    "output padding beyond the crop": {"kernel_size": 2, "stride": 3, "output_padding": 2},
+    "output padding over the stride": {"kernel_size": 2, "dilation": 3, "output_padding": 2},
+    "dilation": {"kernel_size": 2, "dilation": 3, "padding": 1},
+    "groups": {"kernel_size": 3, "groups": 2, "stride": 2},
+    "no bias": {"kernel_size": 3, "bias": False},
+}
+
+
+@pytest.mark.parametrize("spatial", TRANSPOSED)
+@pytest.mark.parametrize("name", TRANSPOSED_ARGUMENTS)
+def test_conv_transpose(spatial: int, name: str) -> None:
+    module = TRANSPOSED[spatial](4, 6, **TRANSPOSED_ARGUMENTS[name])
+    axes = {"input": {0: "B", 2: "S"}}
+    sizes = [{"B": 1, "S": 2}, {"B": 4, "S": 8}]
+    export_and_compare(module, uniform(3, 4, *SPATIAL[spatial]), dynamic_axes=axes, sizes=sizes)
+
+
+@pytest.mark.parametrize("multiplier", [1, 3])
+def test_depthwise_conv_transpose(multiplier: int) -> None:
+    module = nn.ConvTranspose2d(4, 4 * multiplier, 3, stride=2, padding=1, groups=4)
+    axes = {"input": {0: "B", 2: "S", 3: "T"}}
+    sizes = [{"B": 1, "S": 2, "T": 3}, {"B": 2, "S": 12, "T": 5}]
+    export_and_compare(module, uniform(3, 4, 9, 11), dynamic_axes=axes, sizes=sizes)
+
+
+def test_conv_transpose_without_batch() -> None:
+    module = nn.ConvTranspose1d(4, 6, 3, stride=2)
+    export_and_compare(
+        module, uniform(4, 13), dynamic_axes={"input": {1: "S"}}, sizes=[{"S": 1}, {"S": 20}]
+    )

@@ -22,5 +22,6 @@ def embedding(
     sparse: bool = False,
 ) -> Value:
     """embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1,
-    bool scale_grad_by_freq=False, bool sparse=False) -> Tensor"""
+    bool scale_grad_by_freq=False, bool sparse=False) -> Tensor
+    """
     return b.emit("tract_core_gather", weight, indices, axis=0, like=b.result)

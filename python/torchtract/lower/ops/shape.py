@@ -243,7 +243,8 @@ def repeat_interleave(
     b: Builder, x: Value, repeats: Size, dim: int | None = None, output_size: Size | None = None
 ) -> Value:
     """repeat_interleave.self_int(Tensor self, SymInt repeats, int? dim=None, *,
-    SymInt? output_size=None) -> Tensor"""
+    SymInt? output_size=None) -> Tensor
+    """
     if dim is None or x.rank == 0:
         x, dim = b.reshape(x, [volume(x.shape)]), 0
     axis = axis_of(dim, x.rank)

@@ -1,0 +1,166 @@
+"""``torchtract check``: a model against recorded inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from torchtract.check.compare import Comparison, compare, tolerance_for
+from torchtract.cli.arrays import Arrays, read_npz
+from torchtract.cli.options import AsJson, Debug, ModelPath, Settings, Threads, open_model
+from torchtract.cli.output import brief_errors, doing, print_json, show, warn
+from torchtract.errors import MismatchError, RunError
+from torchtract.runtime import Model
+from torchtract.runtime.tables import Table
+
+__all__ = ["Level", "check"]
+
+
+class Level(str, Enum):
+    """tract's tolerance levels, as choices of an option."""
+
+    EXACT = "exact"
+    CLOSE = "close"
+    APPROXIMATE = "approximate"
+    VERY = "very"
+    SUPER = "super"
+    ULTRA = "ultra"
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came of one output. Without a `comparison`, its type or shape is another one."""
+
+    output: str
+    recorded: str
+    computed: str
+    comparison: Comparison | None
+
+    @property
+    def ok(self) -> bool:
+        return self.comparison is not None and self.comparison.ok
+
+
+def check(
+    path: ModelPath,
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RECORDING...",
+            help="One .npz file or several that together hold all inputs and outputs.",
+        ),
+    ],
+    tolerance: Annotated[
+        Level, typer.Option(help="How far a number may be from the recorded one.")
+    ] = Level.APPROXIMATE,
+    settings: Settings = None,
+    threads: Threads = 1,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Compare what a model computes with recorded outputs. Exit code 1 where they differ."""
+    with brief_errors(debug):
+        model = open_model(path, settings)
+        inputs, expected = _recorded(model, recordings)
+        with doing("Compiling"):
+            runnable = model.compile(threads=threads)
+        with doing("Running"):
+            actual = runnable.run(inputs)
+        results = [_compare(name, actual[name], expected[name], tolerance) for name in expected]
+        if as_json:
+            print_json(_data(results, tolerance))
+        else:
+            show(_table(results, tolerance))
+        _warn_if_constant(expected)
+        _require_ok(results, tolerance)
+
+
+def _recorded(model: Model, paths: Iterable[Path]) -> tuple[Arrays, Arrays]:
+    """Inputs and outputs from the files."""
+    arrays: Arrays = {}
+    for path in paths:
+        for name, array in read_npz(path).items():
+            if name in arrays:
+                raise RunError(f"{path}: {name} is in another file too: check one recording a time")
+            arrays[name] = array
+    outputs = [fact.name for fact in model.outputs]
+    if missing := [name for name in outputs if name not in arrays]:
+        raise RunError(
+            f"{missing[0]}: this output is not recorded, the model gives {', '.join(outputs)}"
+        )
+    read = {fact.name for fact in model.inputs}
+    inputs = {name: a for name, a in arrays.items() if name in read or name not in outputs}
+    return inputs, {name: arrays[name] for name in outputs}
+
+
+def _compare(
+    name: str, actual: npt.NDArray[Any], expected: npt.NDArray[Any], level: Level
+) -> _Result:
+    alike = (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
+    comparison = (
+        compare(actual, expected, tolerance_for(level.value, expected.dtype)) if alike else None
+    )
+    return _Result(name, _spec(expected), _spec(actual), comparison)
+
+
+def _table(results: Iterable[_Result], level: Level) -> Table:
+    columns = ("output", "result", ">max abs", ">max rel", ">outside")
+    return Table(f"tolerance: {level.value}", columns, tuple(map(_row, results)))
+
+
+def _row(result: _Result) -> tuple[str, ...]:
+    found = result.comparison
+    if found is None:
+        return result.output, f"{result.computed}, recorded {result.recorded}", "", "", ""
+    numbers = (f"{found.max_abs:.2e}", f"{found.max_rel:.2e}", f"{found.outliers:.2%}")
+    return result.output, "ok" if found.ok else "differs", *numbers
+
+
+def _data(results: Sequence[_Result], level: Level) -> dict[str, Any]:
+    return {
+        "tolerance": level.value,
+        "ok": all(result.ok for result in results),
+        "outputs": [{"ok": result.ok, **asdict(result)} for result in results],
+    }
+
+
+def _warn_if_constant(expected: Arrays) -> None:
+    for name, array in expected.items():
+        if array.size > 1 and np.unique(array).size == 1:
+            warn(
+                f"the recorded output {name} has one and the same value everywhere, so this check "
+                "shows nothing about it"
+            )
+
+
+def _require_ok(results: Iterable[_Result], level: Level) -> None:
+    wrong = [result for result in results if not result.ok]
+    if not wrong:
+        return
+    first = wrong[0]
+    others = f" ({len(wrong) - 1} more outputs differ)" if len(wrong) > 1 else ""
+    if (found := first.comparison) is None:
+        raise MismatchError(
+            f"output {first.output}: computed {first.computed}, recorded {first.recorded}{others}",
+            output=first.output,
+        )
+    raise MismatchError(
+        f"output {first.output}: {found.outliers:.2%} of the elements differ beyond "
+        f"{level.value!r}, worst at {list(found.index)}: computed {found.actual}, recorded "
+        f"{found.expected}{others}",
+        output=first.output,
+        max_abs=found.max_abs,
+        max_rel=found.max_rel,
+        index=found.index,
+    )
+
+
+def _spec(array: npt.NDArray[Any]) -> str:
+    return ",".join([*map(str, array.shape), array.dtype.name])

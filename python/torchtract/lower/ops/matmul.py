@@ -1,0 +1,271 @@
+"""Products of matrices, vectors and batches of them, and Einstein's summation."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+
+import torch
+
+from torchtract.lower.builder import Builder, Operand
+from torchtract.lower.checks import require
+from torchtract.lower.ops.shape import axis_of, integers
+from torchtract.lower.registry import lowers
+from torchtract.lower.value import Value
+from torchtract.nnef import Ref
+
+__all__ = ["batched_product", "contract"]
+
+aten = torch.ops.aten
+
+
+# Contractions: what every product is written with.
+
+
+def contract(b: Builder, terms: Sequence[str], operands: Sequence[Value], output: str) -> Value:
+    """Einstein's summation over tensors of one element type, a letter for each axis.
+
+    Axes of size 1 are repeated as the others' sizes ask, as in `torch.einsum`.
+
+    Args:
+        terms: the letters of each operand's axes, none twice in one.
+        output: the letters of the result's axes, each in some operand.
+    """
+    term, x = terms[0], operands[0]
+    for i in range(1, len(terms)):
+        later = set(output).union(*terms[i + 1 :])
+        kept = "".join(a for a in dict.fromkeys(term + terms[i]) if a in later)
+        joined = output if i == len(terms) - 1 else kept
+        x = _product(b, (term, x), (terms[i], operands[i]), joined)
+        term = joined
+    term, x = _summed(b, (term, x), output)
+    return b.transpose(x, [term.index(letter) for letter in output])
+
+
+def batched_product(b: Builder, x: Value, y: Value, equation: str) -> Value:
+    """`equation`, such as `"mk,kn->mn"`, on the last axes of tensors with batch axes ahead."""
+    inputs, output = equation.split("->")
+    left, right = inputs.split(",")
+    batch = [c for c in string.ascii_letters if c not in equation]
+    batch = batch[: max(x.rank - len(left), y.rank - len(right))]
+    left = _last(batch, x.rank - len(left)) + left
+    right = _last(batch, y.rank - len(right)) + right
+    return contract(b, [left, right], [x, y], "".join(batch) + output)
+
+
+def _last(letters: Sequence[str], count: int) -> str:
+    return "".join(letters[len(letters) - count :])
+
+
+def _product(b: Builder, left: tuple[str, Value], right: tuple[str, Value], output: str) -> Value:
+    """The contraction of two tensors."""
+    left, right = _without_ones(b, left, right), _without_ones(b, right, left)
+    left, right = _summed(b, left, right[0] + output), _summed(b, right, left[0] + output)
+    (term, x), (other, y) = left, right
+    require(x.dtype != torch.bool and not x.dtype.is_complex, f"tract has no sum of {x.dtype}")
+    if not x.dtype.is_floating_point:
+        return _product_of_integers(b, left, right, output)
+    x, y = (_copied(b, v) if _is_broadcast(b, v) else v for v in (x, y))
+    return b.einsum(f"{term},{other}->{output}", x, y)
+
+
+def _without_ones(
+    b: Builder, operand: tuple[str, Value], other: tuple[str, Value]
+) -> tuple[str, Value]:
+    """An operand without axes of size 1 that the other has at length.
+
+    Tract would take that 1 for the length of a sum.
+    """
+    term, x = operand
+    lengths = dict(zip(other[0], other[1].shape, strict=True))
+    ones = [a for a, c in enumerate(term) if x.shape[a] == 1 and lengths.get(c, 1) != 1]
+    return "".join(c for a, c in enumerate(term) if a not in ones), b.squeeze(x, ones)
+
+
+def _summed(b: Builder, operand: tuple[str, Value], kept: str) -> tuple[str, Value]:
+    """An operand summed over the axes that nothing else needs."""
+    term, x = operand
+    axes = [a for a, letter in enumerate(term) if letter not in kept]
+    return "".join(c for c in term if c in kept), b.reduce("sum_reduce", x, axes)
+
+
+def _product_of_integers(
+    b: Builder, left: tuple[str, Value], right: tuple[str, Value], output: str
+) -> Value:
+    """A contraction as products and a sum: tract's own has 32 bits, PyTorch's has 64."""
+    letters = output + "".join(c for c in left[0] if c in right[0] and c not in output)
+    factors: list[Value] = []
+    for term, x in (left, right):
+        order = [term.index(letter) for letter in letters if letter in term]
+        missing = [a for a, letter in enumerate(letters) if letter not in term]
+        factors.append(b.unsqueeze(b.transpose(b.cast(x, torch.int64), order), missing))
+    product = b.binary("mul", factors[0], factors[1])
+    total = b.reduce("sum_reduce", product, list(range(len(output), len(letters))))
+    return b.cast(total, left[1].dtype)
+
+
+#: Operations behind which tract still finds a broadcast.
+_VIEWS = frozenset({"copy", "reshape", "slice", "squeeze", "transpose", "unsqueeze"})
+
+
+def _is_broadcast(b: Builder, x: Value) -> bool:
+    """Whether the tensor is another one repeated along an axis."""
+    name = x.name
+    for operation in reversed(b.graph.operations):
+        if name in operation.outputs:
+            if operation.op not in _VIEWS:
+                return operation.op in ("tract_core_broadcast", "tile")
+            source = next(iter(operation.arguments.values()))
+            if not isinstance(source, Ref):
+                return False
+            name = source.name
+    return False
+
+
+def _copied(b: Builder, x: Value) -> Value:
+    """A repeated tensor as one of its own: tract's products forget how often it is repeated."""
+    long = [axis for axis, size in enumerate(x.shape) if size != 1]
+    axis = min(long, key=lambda a: not isinstance(x.shape[a], int))
+    every = integers(b, x.shape[axis])
+    return b.emit("tract_core_gather", x, every, axis=axis, like=x)
+
+
+# Products of matrices and vectors.
+
+
+@lowers(aten.matmul.default, aten.linalg_matmul.default)
+def matmul(b: Builder, x: Value, other: Value) -> Value:
+    """matmul(Tensor self, Tensor other) -> Tensor"""
+    left, right = "mk"[-x.rank :], "kn"[: other.rank]
+    output = left.removesuffix("k") + right.removeprefix("k")
+    return batched_product(b, x, other, f"{left},{right}->{output}")
+
+
+@lowers(aten.mm.default, aten.bmm.default)
+def mm(b: Builder, x: Value, mat2: Value) -> Value:
+    """mm(Tensor self, Tensor mat2) -> Tensor"""
+    return batched_product(b, x, mat2, "mk,kn->mn")
+
+
+@lowers(aten.mv.default)
+def mv(b: Builder, x: Value, vec: Value) -> Value:
+    """mv(Tensor self, Tensor vec) -> Tensor"""
+    return contract(b, ["mk", "k"], [x, vec], "m")
+
+
+@lowers(aten.dot.default)
+def dot(b: Builder, x: Value, tensor: Value) -> Value:
+    """dot(Tensor self, Tensor tensor) -> Tensor"""
+    return contract(b, ["k", "k"], [x, tensor], "")
+
+
+@lowers(aten.vdot.default)
+def vdot(b: Builder, x: Value, other: Value) -> Value:
+    """vdot(Tensor self, Tensor other) -> Tensor"""
+    return contract(b, ["k", "k"], [x, other], "")
+
+
+@lowers(aten.outer.default, aten.ger.default)
+def outer(b: Builder, x: Value, vec2: Value) -> Value:
+    """outer(Tensor self, Tensor vec2) -> Tensor"""
+    column, row = b.promote(b.unsqueeze(x, [1]), vec2, dtype=b.result.dtype)
+    return b.binary("mul", column, row)
+
+
+@lowers(aten.linear.default)
+def linear(b: Builder, x: Value, weight: Value, bias: Value | None = None) -> Value:
+    """linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor"""
+    units = "n" if weight.rank == 2 else ""
+    batch = "".join([c for c in string.ascii_letters if c not in "kn"][: x.rank - 1])
+    y = contract(b, [f"{batch}k", f"{units}k"], [x, weight], batch + units)
+    return y if bias is None else b.binary("add", y, bias)
+
+
+@lowers(aten.bilinear.default)
+def bilinear(
+    b: Builder, input1: Value, input2: Value, weight: Value, bias: Value | None = None
+) -> Value:
+    """bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None) -> Tensor"""
+    batch = "".join([c for c in string.ascii_letters if c not in "ijn"][: input1.rank - 1])
+    terms = [f"{batch}i", "nij", f"{batch}j"]
+    y = contract(b, terms, [input1, weight, input2], f"{batch}n")
+    return y if bias is None else b.binary("add", y, bias)
+
+
+# Products that are added to a tensor.
+
+
+@lowers(aten.addmm.default)
+def addmm(
+    b: Builder, x: Value, mat1: Value, mat2: Value, beta: Operand = 1, alpha: Operand = 1
+) -> Value:
+    """addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor"""
+    return _added(b, x, contract(b, ["mk", "kn"], [mat1, mat2], "mn"), beta, alpha)
+
+
+@lowers(aten.baddbmm.default)
+def baddbmm(
+    b: Builder, x: Value, batch1: Value, batch2: Value, beta: Operand = 1, alpha: Operand = 1
+) -> Value:
+    """baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)"""
+    return _added(b, x, contract(b, ["bmk", "bkn"], [batch1, batch2], "bmn"), beta, alpha)
+
+
+@lowers(aten.addbmm.default)
+def addbmm(
+    b: Builder, x: Value, batch1: Value, batch2: Value, beta: Operand = 1, alpha: Operand = 1
+) -> Value:
+    """addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)"""
+    return _added(b, x, contract(b, ["bmk", "bkn"], [batch1, batch2], "mn"), beta, alpha)
+
+
+@lowers(aten.addmv.default)
+def addmv(
+    b: Builder, x: Value, mat: Value, vec: Value, beta: Operand = 1, alpha: Operand = 1
+) -> Value:
+    """addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor"""
+    return _added(b, x, contract(b, ["mk", "k"], [mat, vec], "m"), beta, alpha)
+
+
+def _added(b: Builder, x: Value, product: Value, beta: Operand, alpha: Operand) -> Value:
+    """`beta * x + alpha * product`, where nothing of x is left if beta is 0."""
+    if alpha != 1:
+        product = b.binary("mul", product, b.scalar(alpha, product.dtype))
+    if beta == 0:
+        return product
+    if beta != 1:
+        x = b.binary("mul", x, b.scalar(beta, x.dtype))
+    return b.binary("add", x, product)
+
+
+# Sums over named axes.
+
+
+@lowers(aten.einsum.default)
+def einsum(b: Builder, equation: str, tensors: list[Value], path: list[int] | None = None) -> Value:
+    """einsum(str equation, Tensor[] tensors, *, int[]? path=None) -> Tensor"""
+    inputs, arrow, output = equation.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    free = [c for c in string.ascii_letters if c not in equation]
+    behind = [x.rank - len(t.replace("...", "")) for t, x in zip(terms, tensors, strict=True)]
+    ellipsis = free[: max(behind)]
+    if not arrow:
+        once = sorted(c for c in set(inputs) - set("., ") if inputs.count(c) == 1)
+        output = "..." + "".join(once)
+    terms = [t.replace("...", _last(ellipsis, n)) for t, n in zip(terms, behind, strict=True)]
+    require(all(len(set(t)) == len(t) for t in terms), "it names two axes of a tensor alike")
+    return contract(b, terms, tensors, output.replace("...", "".join(ellipsis)))
+
+
+@lowers(aten.tensordot.default)
+def tensordot(
+    b: Builder, x: Value, other: Value, dims_self: list[int], dims_other: list[int]
+) -> Value:
+    """tensordot(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> Tensor"""
+    left = string.ascii_lowercase[: x.rank]
+    right = list(string.ascii_uppercase[: other.rank])
+    for mine, theirs in zip(dims_self, dims_other, strict=True):
+        right[axis_of(theirs, other.rank)] = left[axis_of(mine, x.rank)]
+    output = "".join(c for c in left if c not in right)
+    output += "".join(c for c in right if c not in left)
+    return contract(b, [left, "".join(right)], [x, other], output)

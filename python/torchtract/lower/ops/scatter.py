@@ -1,0 +1,237 @@
+"""Tensors with some of their elements written over, as new tensors."""
+
+from __future__ import annotations
+
+import sympy
+import torch
+
+from torchtract.lower.builder import Builder, Operand
+from torchtract.lower.checks import require, static_int
+from torchtract.lower.ops.index import (
+    axes_in_front,
+    bounds,
+    from_start,
+    indexed_axes,
+    linear_position,
+    position_of,
+)
+from torchtract.lower.ops.shape import axis_of, integers
+from torchtract.lower.registry import lowers
+from torchtract.lower.value import Size, Value, broadcast_shapes, size_of, volume
+
+aten = torch.ops.aten
+
+
+# Slices.
+
+
+@lowers(aten.slice_scatter.default)
+def slice_scatter(
+    b: Builder,
+    x: Value,
+    src: Value,
+    dim: int = 0,
+    start: Size | None = None,
+    end: Size | None = None,
+    step: Size = 1,
+) -> Value:
+    """slice_scatter(Tensor self, Tensor src, int dim=0, SymInt? start=None, SymInt? end=None,
+    SymInt step=1) -> Tensor
+    """
+    axis = axis_of(dim, x.rank)
+    stride = static_int(step, "its step")
+    src = b.cast(src, x.dtype)
+    begin, after = bounds(x.shape[axis], start, src.shape[axis], stride)
+    if stride == 1:
+        return _spliced(b, x, src, axis, begin, after)
+    steps = b.binary("mul", integers(b, src.shape[axis]), b.scalar(stride, torch.int64))
+    return _written(b, x, axis, b.binary("add", steps, b.scalar(begin, torch.int64)), src)
+
+
+@lowers(aten.select_scatter.default)
+def select_scatter(b: Builder, x: Value, src: Value, dim: int, index: Size) -> Value:
+    """select_scatter(Tensor self, Tensor src, int dim, SymInt index) -> Tensor"""
+    axis = axis_of(dim, x.rank)
+    begin = position_of(index, x.shape[axis])
+    after = size_of(begin + sympy.Integer(1))
+    return _spliced(b, x, b.unsqueeze(b.cast(src, x.dtype), [axis]), axis, begin, after)
+
+
+def _spliced(b: Builder, x: Value, src: Value, axis: int, begin: Size, after: Size) -> Value:
+    """The tensor with its elements from `begin` to `after` replaced."""
+    size = x.shape[axis]
+    parts = [b.slice(x, axis, 0, begin), src, b.slice(x, axis, after, size)]
+    return b.concat([part for part in parts if part.shape[axis] != 0], axis)
+
+
+@lowers(aten.copy.default)
+def copy(b: Builder, x: Value, src: Value, non_blocking: bool = False) -> Value:
+    """copy(Tensor self, Tensor src, bool non_blocking=False) -> Tensor"""
+    return b.broadcast(b.cast(src, x.dtype), x.shape)
+
+
+# Elements at positions that a tensor names.
+
+
+@lowers(aten.scatter.src)
+def scatter(b: Builder, x: Value, dim: int, index: Value, src: Value) -> Value:
+    """scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor"""
+    return _scattered(b, x, dim, index, src)
+
+
+@lowers(aten.scatter.value)
+def scatter_value(b: Builder, x: Value, dim: int, index: Value, value: Operand) -> Value:
+    """scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor"""
+    return _scattered(b, x, dim, index, value)
+
+
+@lowers(aten.scatter.reduce)
+def scatter_reduction(
+    b: Builder, x: Value, dim: int, index: Value, src: Value, reduce: str
+) -> Value:
+    """scatter.reduce(Tensor self, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor"""
+    return _scattered(b, x, dim, index, src, _REDUCTIONS[reduce])
+
+
+@lowers(aten.scatter_add.default)
+def scatter_add(b: Builder, x: Value, dim: int, index: Value, src: Value) -> Value:
+    """scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor"""
+    return _scattered(b, x, dim, index, src, "add")
+
+
+@lowers(aten.scatter_reduce.two)
+def scatter_reduce(
+    b: Builder,
+    x: Value,
+    dim: int,
+    index: Value,
+    src: Value,
+    reduce: str,
+    include_self: bool = True,
+) -> Value:
+    """scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *,
+    bool include_self=True) -> Tensor
+    """
+    require(include_self, "it leaves out the elements of the tensor it writes to")
+    require(reduce in _REDUCTIONS, f"tract has no scatter that takes the {reduce}")
+    return _scattered(b, x, dim, index, src, _REDUCTIONS[reduce])
+
+
+#: tract's names of the reductions of PyTorch's scatters.
+_REDUCTIONS = {
+    "add": "add",
+    "sum": "add",
+    "multiply": "mul",
+    "prod": "mul",
+    "amax": "max",
+    "amin": "min",
+}
+
+
+def _scattered(
+    b: Builder, x: Value, dim: int, index: Value, src: Operand, reduction: str = "none"
+) -> Value:
+    require(x.rank > 0, "tract has no scatter into a tensor of rank 0")
+    axis = axis_of(dim, x.rank)
+    src = b.tensor(src, x.dtype)
+    if src.rank == 0:
+        src = b.broadcast(src, index.shape)
+    for a, size in enumerate(index.shape):  # PyTorch ignores what the index does not reach
+        src = b.slice(src, a, 0, size)
+    return b.emit("tract_core_scatter_elements", x, index, src, axis=axis, reduction=reduction)
+
+
+@lowers(aten.index_add.default)
+def index_add(
+    b: Builder, x: Value, dim: int, index: Value, source: Value, alpha: Operand = 1
+) -> Value:
+    """index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor"""
+    if alpha != 1:
+        source = b.binary("mul", source, b.scalar(alpha, source.dtype))
+    return _written(b, x, dim, index, source, "add")
+
+
+@lowers(aten.index_copy.default)
+def index_copy(b: Builder, x: Value, dim: int, index: Value, source: Value) -> Value:
+    """index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor"""
+    return _written(b, x, dim, index, source)
+
+
+@lowers(aten.index_fill.int_Scalar, aten.index_fill.int_Tensor)
+def index_fill(b: Builder, x: Value, dim: int, index: Value, value: Operand) -> Value:
+    """index_fill.int_Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor"""
+    index = from_start(b, index, x.shape[axis_of(dim, x.rank)] if x.rank else 1)
+    return _written(b, x, dim, index, b.tensor(value, x.dtype))
+
+
+def _written(
+    b: Builder, x: Value, dim: int, index: Value, src: Value, reduction: str = "none"
+) -> Value:
+    """The tensor with slices of an axis replaced by those of another tensor, or reduced."""
+    if x.rank == 0:
+        return b.reshape(_written(b, b.reshape(x, [1]), 0, index, src, reduction), [])
+    axis = axis_of(dim, x.rank)
+    index = b.reshape(index, [volume(index.shape)])
+    shape = [*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]]
+    if src.rank < x.rank and src.rank > 0:
+        src = b.reshape(src, shape)
+    order = [axis, *(a for a in range(x.rank) if a != axis)]
+    back = [order.index(a) for a in range(x.rank)]
+    rows = b.transpose(b.broadcast(src, shape), order)
+    written = b.emit(
+        "tract_core_scatter_nd",
+        b.transpose(x, order),
+        b.unsqueeze(index, [1]),
+        rows,
+        reduction=reduction,
+    )
+    return b.transpose(written, back)
+
+
+# Assignments to an indexed tensor: `x[i] = y`.
+
+
+@lowers(aten.index_put.default)
+def index_put(
+    b: Builder,
+    x: Value,
+    indices: list[Value | None],
+    values: Value,
+    accumulate: bool = False,
+) -> Value:
+    """index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor"""
+    given = [i for i in indices if i is not None]
+    if len(given) == 1 and given[0].dtype == torch.bool:
+        return _put_by_mask(b, x, indices, given[0], values, accumulate)
+    axes, places = indexed_axes(indices)
+    count = len(axes)
+    index_shape = broadcast_shapes(*(p.shape for p in places))
+    others = [size for a, size in enumerate(x.shape) if a not in axes]
+    ahead = axes[0] if axes[-1] - axes[0] < count else 0
+    values = b.broadcast(values, [*others[:ahead], *index_shape, *others[ahead:]])
+    moved = [*range(ahead, ahead + len(index_shape)), *range(ahead)]
+    values = b.transpose(values, [*moved, *range(len(moved), values.rank)])
+    front = axes_in_front(b, x, axes)
+    position = linear_position(b, places, front.shape[:count])
+    flat = b.reshape(front, [volume(front.shape[:count]), *others])
+    rows = b.reshape(values, [volume(index_shape), *others])
+    written = _written(b, flat, 0, position, rows, "add" if accumulate else "none")
+    order = [*axes, *(a for a in range(x.rank) if a not in axes)]
+    return b.transpose(b.reshape(written, front.shape), [order.index(a) for a in range(x.rank)])
+
+
+def _put_by_mask(
+    b: Builder,
+    x: Value,
+    indices: list[Value | None],
+    mask: Value,
+    values: Value,
+    accumulate: bool,
+) -> Value:
+    require(volume(values.shape) == 1, "a mask picks as many elements as its values say")
+    values = b.reshape(values, [])
+    if accumulate:
+        values = b.binary("add", x, values)
+    behind = x.rank - len(indices) + 1 - mask.rank
+    aligned = b.unsqueeze(mask, list(range(mask.rank, mask.rank + behind)))
+    return b.where(aligned, values, x)

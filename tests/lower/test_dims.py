@@ -1,0 +1,66 @@
+"""Sizes in tract's syntax have the value that torch's expressions have, at every size."""
+
+from __future__ import annotations
+
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils._sympy.functions import FloorDiv, Max, Mod
+from torchtract.lower.checks import Refusal
+from torchtract.lower.dims import dim_text
+from torchtract.sizes import evaluate
+
+B, S = sympy.symbols("s77 s27", integer=True, nonnegative=True)
+NAMES = {B: "B", S: "S"}
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (7, "7"),
+        (B, "B"),
+        (B * 12, "B * 12"),
+        (S - 1, "S - 1"),
+        (B * S, "B * S"),
+        (2 * S + 3, "S * 2 + 3"),
+        (FloorDiv(S - 3, 2) + 1, "(S - 3) / 2 + 1"),
+        (B * (S + 1), "B * (S + 1)"),
+    ],
+)
+def test_sizes_read_as_people_write_them(size: sympy.Expr, text: str) -> None:
+    assert dim_text(size, NAMES) == text
+
+
+leaves = st.sampled_from([B, S, *map(sympy.Integer, range(5))])
+expressions = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.builds(lambda a, b: a + b, inner, inner),
+        st.builds(lambda a, b: a * b, inner, inner),
+        st.builds(lambda a, n: FloorDiv(a, n), inner, st.integers(1, 4)),
+        st.builds(lambda a, n: Mod(a, n), inner, st.integers(1, 4)),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None)
+@given(expressions, st.integers(0, 9), st.integers(0, 9))
+def test_text_and_expression_have_one_value(size: sympy.Expr, b: int, s: int) -> None:
+    expected = int(size.subs({B: b, S: s}))
+    assert evaluate(dim_text(size, NAMES), {"B": b, "S": s}) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (sympy.Symbol("u0"), "u0"),
+        (FloorDiv(S, B), "divides by a symbol"),
+        (Max(S, 3), "no counterpart"),
+        (S**-1, "no whole-number"),
+    ],
+)
+def test_what_tract_cannot_say_is_refused(size: sympy.Expr, words: str) -> None:
+    with pytest.raises(Refusal, match=words):
+        dim_text(size, NAMES)
