@@ -22,8 +22,8 @@ __all__ = ["app", "main"]
 _EXAMPLES: dict[Callable[..., None], str] = {
     dump: "torchtract dump --set B=3 vit.nnef.tgz",
     profile: "torchtract profile --set B=3 --top 5 vit.nnef.tgz",
-    run: "torchtract run vit.nnef.tgz images.npz --output scores.npz",
-    check: "torchtract check vit.nnef.tgz images.npz scores.npz --tolerance close",
+    run: "torchtract run vit.nnef.tgz in.npz -o out.npz",
+    check: "torchtract check vit.nnef.tgz in.npz out.npz",
     bench: "torchtract bench --set B=3 --threads 2 vit.nnef.tgz",
 }
 

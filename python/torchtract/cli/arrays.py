@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.npyio import NpzFile
 
 from torchtract.errors import RunError, SymbolError
-from torchtract.runtime import Fact
+from torchtract.runtime import Fact, Model
 
-__all__ = ["Arrays", "random_arrays", "read_npz", "write_npz"]
+__all__ = ["Arrays", "random_inputs", "read_npz", "write_npz"]
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
-_UNREADABLE = (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+# What zipfile and numpy raise, among other things for an encrypted file.
+_UNREADABLE = (BadZipFile, zlib.error, EOFError, MemoryError, OSError, RuntimeError, ValueError)
 
 
 def read_npz(path: Path) -> Arrays:
@@ -29,21 +31,15 @@ def read_npz(path: Path) -> Arrays:
         OSError: it can't be opened.
         RunError: it is no ``.npz`` file, a damaged one, or one with pickled objects.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (
-        ValueError,
-        TypeError,
-        EOFError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as e:
-        raise RunError(
-            f"{path}: not an .npz file that can be read: {e}. Write one with "
-            "numpy.savez(path, name=array, ...), the names being those of the inputs."
-        ) from e
+    with path.open("rb") as file:
+        try:
+            with NpzFile(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except _UNREADABLE as e:
+            raise RunError(
+                f"{path}: can't be read as an .npz file: {e}. Write one with "
+                "numpy.savez(path, name=array, ...), its names being those of the inputs."
+            ) from e
 
 
 def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -56,7 +52,7 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """
     with path.open("wb") as file:
         try:
-            with zipfile.ZipFile(file, "w") as archive:
+            with ZipFile(file, "w") as archive:
                 for name, array in arrays.items():
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                         np.lib.format.write_array(member, array, allow_pickle=False)
@@ -66,26 +62,26 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
             raise
 
 
-def random_arrays(facts: Iterable[Fact]) -> Arrays:
+def random_inputs(model: Model) -> Arrays:
     """Makes an array for each input: uniform in 0..1, integers and booleans 0 or 1.
 
     Raises:
         SymbolError: a symbol in a shape has no value.
         RunError: an array would be too large.
     """
+    for fact in model.inputs:
+        if not all(isinstance(size, int) for size in fact.shape):
+            raise SymbolError(
+                f"input {fact.name}: no random one can be made: Expected concrete shape, found: "
+                f"{fact.spec}. Give {', '.join(model.symbols)} a value with --set, or pass inputs "
+                "with --input."
+            )
     random = np.random.default_rng(0)
-    return {fact.name: _random_array(fact, random) for fact in facts}
+    return {fact.name: _random(fact, random) for fact in model.inputs}
 
 
-def _random_array(fact: Fact, random: np.random.Generator) -> npt.NDArray[Any]:
-    shape = [size for size in fact.shape if isinstance(size, int)]
-    if len(shape) < len(fact.shape):
-        raise SymbolError(
-            f"input {fact.name}: no random one can be made: Expected concrete shape, "
-            f"found: {fact.spec}. Give its symbols values with --set, or the model its inputs "
-            "with --input."
-        )
-    dtype = np.dtype(fact.dtype)
+def _random(fact: Fact, random: np.random.Generator) -> npt.NDArray[Any]:
+    dtype, shape = np.dtype(fact.dtype), tuple(map(int, fact.shape))
     try:
         if dtype.kind in "fc":
             return random.random(shape).astype(dtype)

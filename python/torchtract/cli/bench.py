@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from torchtract.cli.arrays import random_arrays, read_npz
+from torchtract.cli.arrays import random_inputs, read_npz
 from torchtract.cli.options import (
     AsJson,
     Debug,
@@ -44,10 +44,13 @@ def bench(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Measure how long a run takes: minimum, median and maximum of several, after one more."""
+    """Measure how long a run takes.
+
+    Shown are the minimum, median and maximum of several runs, after one that does not count.
+    """
     with brief_errors(debug):
         model = open_model(path, settings)
-        inputs = read_npz(input_path) if input_path else random_arrays(model.inputs)
+        inputs = read_npz(input_path) if input_path else random_inputs(model)
         with doing("Compiling"):
             runnable = model.compile(threads=threads)
         with doing("Measuring"):
@@ -79,4 +82,6 @@ def _measure(call: Callable[[], object], runs: int | None) -> list[float]:
 
 def _table(found: dict[str, float], runs: int, threads: int) -> Table:
     title = f"{runs} run{'s' * (runs > 1)}, {threads} thread{'s' * (threads > 1)}"
-    return Table(title, ("run", ">ms"), tuple((k, f"{v * 1e3:.4g}") for k, v in found.items()))
+    unit, factor = ("ms", 1e3) if found["minimum"] >= 1e-3 else ("us", 1e6)
+    rows = tuple((name, f"{seconds * factor:.2f}") for name, seconds in found.items())
+    return Table(title, ("", f">{unit}"), rows)

@@ -17,7 +17,7 @@ from torchtract.cli.arrays import Arrays, read_npz
 from torchtract.cli.options import AsJson, Debug, ModelPath, Settings, Threads, open_model
 from torchtract.cli.output import brief_errors, doing, print_json, show, warn
 from torchtract.errors import MismatchError, RunError
-from torchtract.runtime import Model
+from torchtract.runtime import Fact, Model
 from torchtract.runtime.tables import Table
 
 __all__ = ["Level", "check"]
@@ -53,19 +53,22 @@ def check(
     recordings: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RECORDING...",
+            metavar="RECORDING",
             help="One .npz file or several that together hold all inputs and outputs.",
         ),
     ],
     tolerance: Annotated[
-        Level, typer.Option(help="How far a number may be from the recorded one.")
+        Level, typer.Option(help="tract's name for how far off a number may be.")
     ] = Level.APPROXIMATE,
     settings: Settings = None,
     threads: Threads = 1,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Compare what a model computes with recorded outputs. Exit code 1 where they differ."""
+    """Compare a model with recorded outputs.
+
+    The exit code is 1 where they differ.
+    """
     with brief_errors(debug):
         model = open_model(path, settings)
         inputs, expected = _recorded(model, recordings)
@@ -107,7 +110,7 @@ def _compare(
     comparison = (
         compare(actual, expected, tolerance_for(level.value, expected.dtype)) if alike else None
     )
-    return _Result(name, _spec(expected), _spec(actual), comparison)
+    return _Result(name, _spec(name, expected), _spec(name, actual), comparison)
 
 
 def _table(results: Iterable[_Result], level: Level) -> Table:
@@ -127,8 +130,18 @@ def _data(results: Sequence[_Result], level: Level) -> dict[str, Any]:
     return {
         "tolerance": level.value,
         "ok": all(result.ok for result in results),
-        "outputs": [{"ok": result.ok, **asdict(result)} for result in results],
+        "outputs": [_output_data(result) for result in results],
     }
+
+
+def _output_data(result: _Result) -> dict[str, Any]:
+    data = {
+        "output": result.output,
+        "ok": result.ok,
+        "recorded": result.recorded,
+        "computed": result.computed,
+    }
+    return data if result.comparison is None else data | asdict(result.comparison)
 
 
 def _warn_if_constant(expected: Arrays) -> None:
@@ -145,7 +158,7 @@ def _require_ok(results: Iterable[_Result], level: Level) -> None:
     if not wrong:
         return
     first = wrong[0]
-    others = f" ({len(wrong) - 1} more outputs differ)" if len(wrong) > 1 else ""
+    others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     if (found := first.comparison) is None:
         raise MismatchError(
             f"output {first.output}: computed {first.computed}, recorded {first.recorded}{others}",
@@ -162,5 +175,5 @@ def _require_ok(results: Iterable[_Result], level: Level) -> None:
     )
 
 
-def _spec(array: npt.NDArray[Any]) -> str:
-    return ",".join([*map(str, array.shape), array.dtype.name])
+def _spec(name: str, array: npt.NDArray[Any]) -> str:
+    return Fact(name, array.dtype.name, array.shape).spec

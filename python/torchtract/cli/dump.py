@@ -21,19 +21,20 @@ __all__ = ["dump"]
 def dump(
     path: ModelPath,
     settings: Settings = None,
-    with_nodes: Annotated[
-        bool, typer.Option("--nodes/--no-nodes", help="Show the nodes, or leave them out.")
-    ] = True,
+    no_nodes: Annotated[bool, typer.Option("--no-nodes", help="Leave the nodes out.")] = False,
     optimized: Annotated[
         bool, typer.Option("--optimized", help="Show the nodes of the compiled network.")
     ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Show a model's inputs, outputs, symbols, assertions, properties and nodes."""
+    """Show what is in a model.
+
+    That is: inputs, outputs, symbols, assertions, properties, and nodes with what they give.
+    """
     with brief_errors(debug):
         model = open_model(path, settings)
-        nodes = _nodes(model, optimized) if with_nodes else None
+        nodes = None if no_nodes else _nodes(model, optimized)
         if as_json:
             print_json(_data(model, nodes))
         else:

@@ -31,7 +31,8 @@ InputPath = Annotated[
     ),
 ]
 Threads = Annotated[
-    int, typer.Option(min=1, metavar="N", help="How many threads share the work of a run.")
+    int,
+    typer.Option(min=1, max=1024, metavar="N", help="How many threads share a run's work."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
@@ -18,17 +18,16 @@ from torchtract.runtime.tables import Table
 
 __all__ = ["brief_errors", "doing", "print_json", "show", "warn"]
 
+_LONGEST_CELL = 150
+"""On a terminal. Only properties are longer: `torchtract.modules` has thousands of characters."""
+
 
 def show(*parts: Table | str) -> None:
-    """Prints text and tables: fitted to a terminal, else in full, one line for each row."""
+    """Prints text and tables. Each row is one line, two where a terminal is too narrow for it."""
     console = Console(highlight=False)
-    for i, part in enumerate(parts):
-        if isinstance(part, Table) and console.is_terminal:
-            console.print(part)
-            continue
-        if isinstance(part, Table):
-            part = _aligned(part) if i == 0 else f"\n{_aligned(part)}"
-        console.print(Text(part), soft_wrap=not console.is_terminal)
+    for number, part in enumerate(parts):
+        text = Text(part) if isinstance(part, str) else _layout(part, console)
+        console.print(Text("\n" * (number > 0)) + text, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
@@ -81,19 +80,41 @@ def _message(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _aligned(table: Table) -> str:
-    """The table as text, columns aligned by blanks, lines as long as it takes."""
+def _layout(table: Table, console: Console) -> Text:
     heads = tuple(column.lstrip(">") for column in table.columns)
     rows = [heads, *table.rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
+    lines = _aligned(rows, table.columns)
+    if console.is_terminal and max(map(len, lines)) > console.width:
+        lines = _stacked(rows, table.columns)
+    return Text("\n").join(
+        [Text(table.title, "bold"), Text(lines[0], "dim"), *map(Text, lines[1:])]
+    )
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _LONGEST_CELL:
+        return text
+    return f"{text[:_LONGEST_CELL]} ... ({len(text)} characters)"
+
+
+def _aligned(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> list[str]:
+    """A line for each row, cells aligned by blanks."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return [
         "  ".join(
             text.rjust(width) if column.startswith(">") else text.ljust(width)
-            for text, width, column in zip(row, widths, table.columns, strict=True)
+            for text, width, column in zip(row, widths, columns, strict=True)
         ).rstrip()
         for row in rows
     ]
-    return "\n".join([table.title, *lines])
+
+
+def _stacked(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> list[str]:
+    """As `_aligned`, but with a second line for what follows the first column of text."""
+    split = 1 + next(i for i, column in enumerate(columns) if not column.startswith(">"))
+    first = _aligned([row[:split] for row in rows], columns[:split])
+    second = _aligned([row[split:] for row in rows], columns[split:])
+    return [f"{a}\n    {b}" for a, b in zip(first, second, strict=True)]
 
 
 def _finite(data: Any) -> Any:

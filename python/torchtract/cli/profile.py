@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from torchtract.cli.arrays import random_arrays, read_npz
+from torchtract.cli.arrays import random_inputs, read_npz
 from torchtract.cli.options import (
     AsJson,
     Debug,
@@ -32,10 +32,13 @@ def profile(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Show where the time of a run goes: per operator, per PyTorch module, per node."""
+    """Show where the time of a run goes.
+
+    Times are means over the runs that fit into 2 seconds, per operator, PyTorch module and node.
+    """
     with brief_errors(debug):
         model = open_model(path, settings)
-        inputs = read_npz(input_path) if input_path else random_arrays(model.inputs)
+        inputs = read_npz(input_path) if input_path else random_inputs(model)
         with doing("Compiling"):
             runnable = model.compile(threads=threads)
         with doing("Measuring for 2 seconds"):

@@ -13,6 +13,7 @@ import typer
 from torchtract.cli.arrays import read_npz, write_npz
 from torchtract.cli.options import Debug, ModelPath, Settings, Threads, open_model
 from torchtract.cli.output import brief_errors, doing, show
+from torchtract.runtime import Fact
 from torchtract.runtime.tables import Table
 
 __all__ = ["run"]
@@ -22,7 +23,7 @@ def run(
     path: ModelPath,
     input_path: Annotated[
         Path | None,
-        typer.Argument(metavar="[INPUTS]", help="An .npz file with an array for each input."),
+        typer.Argument(metavar="INPUTS", help="An .npz file with an array for each input."),
     ] = None,
     output_path: Annotated[
         Path | None,
@@ -32,7 +33,10 @@ def run(
     threads: Threads = 1,
     debug: Debug = False,
 ) -> None:
-    """Run a model once, and write its outputs to a file, or show what they are like."""
+    """Run a model once on recorded inputs.
+
+    The outputs are written to a file, if one is named, and summed up.
+    """
     with brief_errors(debug):
         _check_output_path(output_path, (path, input_path))
         model = open_model(path, settings)
@@ -63,7 +67,7 @@ def _summary(outputs: Mapping[str, npt.NDArray[Any]], written_to: Path | None) -
 
 
 def _row(name: str, array: npt.NDArray[Any]) -> tuple[str, ...]:
-    spec = ",".join([*map(str, array.shape), array.dtype.name])
+    spec = Fact(name, array.dtype.name, array.shape).spec
     if array.size == 0 or array.dtype.kind == "c":
         return name, spec, "", "", ""
     wide = array.astype(np.float64) if array.dtype.kind in "fb" else array

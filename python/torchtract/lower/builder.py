@@ -13,7 +13,6 @@ from typing import Any
 
 import sympy
 import torch
-from torch.utils._sympy.functions import FloorDiv
 
 from torchtract.lower.checks import Refusal
 from torchtract.lower.dims import dim_text
@@ -55,6 +54,7 @@ class Builder:
     def leave(self, outputs: Sequence[Value]) -> tuple[Value, ...]:
         """The call's outputs, those that its own operations made renamed after the call."""
         made = {o for op in self.graph.operations[self._start :] for o in op.outputs}
+        made -= {constant.name for constant in self._constants.values()}  # used by others
         renamed: dict[str, str] = {}
         for value in outputs:
             if value.name in made and value.name not in renamed:
@@ -205,7 +205,7 @@ class Builder:
         if x.dtype == dtype:
             return x
         if x.literal is not None:
-            return self.scalar(x.literal, dtype)
+            return self.scalar(torch.tensor(x.literal, dtype=x.dtype).item(), dtype)
         if dtype == torch.bool:
             return self.binary("ne", x, self.scalar(0, x.dtype), torch.bool)
         return self.emit("tract_core_cast", x, like=x.of(dtype=dtype), to=dtype)
@@ -230,12 +230,15 @@ class Builder:
         end = 0
         while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
             end += 1
+        part = new[start : len(new) - end]
+        if not part:  # tract reads no empty list
+            return self.squeeze(x, list(range(start, len(old) - end)))
         return self._rearrange(
             x,
             View.of(x).reshape(new),
             "reshape",
             like=x.of(shape=new),
-            shape=new[start : len(new) - end],
+            shape=part,
             axis_start=start,
             axis_count=len(old) - end - start,
         )
@@ -297,19 +300,18 @@ class Builder:
             return x
         return self.emit("tract_core_broadcast", x, list(shape), like=x.of(shape=shape))
 
-    def slice(self, x: Value, axis: int, begin: Size, end: Size, stride: int = 1) -> Value:
-        """Elements `begin, begin + stride, ...` before `end` along an axis."""
-        if begin == 0 and end == x.shape[axis] and stride == 1:
+    def slice(self, x: Value, axis: int, begin: Size, end: Size) -> Value:
+        """Elements from `begin` to the one before `end` along an axis."""
+        if begin == 0 and end == x.shape[axis]:
             return x
-        count = size_of(FloorDiv(sympy.sympify(end - begin + stride - 1), stride))
+        count = size_of(sympy.sympify(end - begin))
         like = x.of(shape=[*x.shape[:axis], count, *x.shape[axis + 1 :]])
-        of_base = View.of(x).slice_of_base(axis) if x.view and stride == 1 else None
+        of_base = View.of(x).slice_of_base(axis) if x.view else None
         if of_base is not None and x.view is not None:
             base_axis, step = of_base
             base = self.slice(x.view.base, base_axis, begin * step, end * step)
             return self._view(x.view.on(base, axis, count), like)
-        steps = None if stride == 1 else [stride]
-        return self.emit("slice", x, like=like, axes=[axis], begin=[begin], end=[end], stride=steps)
+        return self.emit("slice", x, like=like, axes=[axis], begin=[begin], end=[end])
 
     def concat(self, values: Sequence[Value], axis: int) -> Value:
         """Tensors of one type joined along an axis."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sympy
 import torch
 
 from torchtract.lower.checks import Refusal
@@ -37,18 +38,23 @@ def datum_type(dtype: torch.dtype) -> str:
     return _DATUM_TYPES[dtype]
 
 
-def common_dtype(*operands: Fact | complex) -> torch.dtype:
+def common_dtype(*operands: Fact | complex | sympy.Expr) -> torch.dtype:
     """The type that PyTorch computes in: tensors with a shape rule over scalars and numbers."""
-    examples = [
-        torch.empty((1,) * o.rank, dtype=o.dtype, device="meta") if isinstance(o, Fact) else o
-        for o in operands
-    ]
+    examples = [_example(operand) for operand in operands]
     state: torch.Tensor | complex = examples[0]
     dtype = torch.result_type(state, state)
     for example in examples[1:]:
         dtype = torch.result_type(state, example)
         state = _of_same_category(dtype, state, example)
     return dtype
+
+
+def _example(operand: Fact | complex | sympy.Expr) -> torch.Tensor | complex:
+    if isinstance(operand, Fact):
+        return torch.empty((1,) * operand.rank, dtype=operand.dtype, device="meta")
+    if isinstance(operand, sympy.Expr):
+        return 1 if operand.is_integer else 1.0
+    return operand
 
 
 def _of_same_category(

@@ -10,7 +10,7 @@ import os
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO
 
 from torchtract.errors import FormatError
 from torchtract.nnef import schema
@@ -106,7 +106,7 @@ def _write_folder(folder: Path, entries: Iterable[_Entry]) -> None:
             file.writelines(parts)
 
 
-def _write_tar(stream: BinaryIO | GzipStream, entries: Iterable[_Entry]) -> None:
+def _write_tar(stream: IO[bytes] | GzipStream, entries: Iterable[_Entry]) -> None:
     for name, size, parts in entries:
         info = tarfile.TarInfo(name)
         info.size, info.mtime = size, _MTIME

@@ -12,7 +12,7 @@ import zlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import BinaryIO
+from typing import IO
 
 __all__ = ["GzipStream"]
 
@@ -36,7 +36,7 @@ class GzipStream:
     """
 
     def __init__(
-        self, stream: BinaryIO, level: int | None = None, threads: int | None = None
+        self, stream: IO[bytes], level: int | None = None, threads: int | None = None
     ) -> None:
         self._stream = stream
         self._level = level

@@ -9,14 +9,11 @@ from torchtract.errors import FormatError
 
 __all__ = ["Names", "check_identifier", "identifier"]
 
-_KEYWORDS = frozenset(
-    # NNEF 1.0.5: the document, types, values, operators, functions
-    ("version", "extension", "graph", "fragment")
-    + ("tensor", "integer", "scalar", "logical", "string")
-    + ("true", "false")
-    + ("for", "in", "if", "else", "yield")
-    + ("length_of", "shape_of", "range_of", "lengthof", "shapeof", "rangeof")
-)
+_DOCUMENT = ("version", "extension", "graph", "fragment")
+_TYPES = ("tensor", "integer", "scalar", "logical", "string")
+_EXPRESSIONS = ("true", "false", "for", "in", "if", "else", "yield")
+_FUNCTIONS = ("length_of", "shape_of", "range_of", "lengthof", "shapeof", "rangeof")
+_KEYWORDS = frozenset((*_DOCUMENT, *_TYPES, *_EXPRESSIONS, *_FUNCTIONS))
 
 # tract's parser reads a literal wherever a name starts with one: `inflow` is `inf`, then `low`.
 _LITERALS = ("true", "false", "inf")

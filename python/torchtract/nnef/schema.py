@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from torchtract.errors import FormatError
-from torchtract.nnef.graph import Graph, Operation
+from torchtract.nnef.graph import Graph
 from torchtract.nnef.operators import OPERATORS
 
 __all__ = [
@@ -24,12 +24,9 @@ __all__ = [
 #: The version of tract that this package links and checks with.
 EMBEDDED = "0.23.9"
 
-# Older ones read neither `tract_assert` nor every type of tensor.
-_VERSIONS = (
-    *(f"0.21.{patch}" for patch in range(6, 16)),
-    *("0.22.0", "0.22.1"),
-    *(f"0.23.{patch}" for patch in range(10)),
-)
+# Published patches of each line. Older ones read neither `tract_assert` nor all our tensors.
+_PATCHES = {"0.21": range(6, 20), "0.22": range(5), "0.23": range(10)}
+_VERSIONS = tuple(f"{line}.{patch}" for line, patches in _PATCHES.items() for patch in patches)
 
 # What some operators were called, and where they were registered, before 0.23.
 _OLD_NAMES = {
@@ -63,10 +60,10 @@ def check_version(version: str) -> None:
         FormatError: it is unknown or too old.
     """
     if version not in _VERSIONS:
+        known = ", ".join(f"{line}.{r[0]} to {line}.{r[-1]}" for line, r in _PATCHES.items())
         raise FormatError(
-            f"version={version!r}: can't be written for, since it is none of the known versions "
-            f"of tract; use the newest of these that is not newer than yours: "
-            f"{', '.join(_VERSIONS)}."
+            f"version={version!r}: can't be written for, since the known versions of tract are "
+            f"{known}; use the newest one that is not newer than yours."
         )
 
 
@@ -90,11 +87,11 @@ def name_in(op: str, version: str) -> str:
     return _OLD_NAMES[op][0] if _is_old(op, version) else op
 
 
-def registries_of(ops: Iterable[str], version: str = EMBEDDED) -> list[str]:
-    """The registries that a graph with these operators names, in a fixed order."""
-    found = {
-        _OLD_NAMES[op][1] if _is_old(op, version) else _operator(op).registry for op in ops
-    }
+def registries_of(graph: Graph, version: str) -> list[str]:
+    """The registries that a graph must name for its operators, in a fixed order."""
+    ops = {o.op for o in graph.operations} - graph.fragments.keys()
+    ops = ops.union(*map(_called_in, graph.fragments.values()))
+    found = {_OLD_NAMES[op][1] if _is_old(op, version) else _operator(op).registry for op in ops}
     return [registry for registry in OPERATORS if registry in found - {"tract_nnef"}]
 
 
@@ -105,12 +102,9 @@ def check_graph(graph: Graph, version: str) -> None:
         FormatError: it names all of them.
     """
     check_version(version)
-    problems = dict.fromkeys(
-        problem
-        for operation in graph.operations
-        if operation.op not in graph.fragments
-        for problem in _problems(operation, version)
-    )
+    calls = [(o.op, o.arguments) for o in graph.operations if o.op not in graph.fragments]
+    calls += [(op, {}) for text in graph.fragments.values() for op in _called_in(text)]
+    problems = dict.fromkeys(p for op, names in calls for p in _problems(op, names, version))
     if problems:
         raise FormatError(
             f"version={version!r}: can't be written for, since {'; '.join(problems)}. "
@@ -118,23 +112,25 @@ def check_graph(graph: Graph, version: str) -> None:
         )
 
 
-def _problems(operation: Operation, version: str) -> Iterator[str]:
-    if operation.op not in _OPERATORS:
-        yield f"tract has no operator {operation.op}"
+def _problems(op: str, arguments: Iterable[str], version: str) -> Iterator[str]:
+    if op not in _OPERATORS:
+        yield f"tract has no operator {op}"
         return
-    operator = _OPERATORS[operation.op]
-    if _newer(_since(operation.op), version):
-        yield f"tract has {operation.op} since {_since(operation.op)}"
+    operator = _OPERATORS[op]
+    since = _OLD_NAMES[op][2] if op in _OLD_NAMES else operator.since[""]
+    if _newer(since, version):
+        yield f"tract has {op} since {since}"
         return
-    for name in operation.arguments:
+    for name in arguments:
         if name not in operator.tensors + operator.attributes:
-            yield f"{operation.op} has no parameter {name}"
+            yield f"{op} has no parameter {name}"
         elif _newer(operator.since.get(name, _VERSIONS[0]), version):
-            yield f"{operation.op} has the parameter {name} since {operator.since[name]}"
+            yield f"{op} has the parameter {name} since {operator.since[name]}"
 
 
-def _since(op: str) -> str:
-    return _OLD_NAMES[op][2] if op in _OLD_NAMES else _OPERATORS[op].since[""]
+def _called_in(fragment: str) -> set[str]:
+    """The operators that the text of a fragment calls."""
+    return _OPERATORS.keys() & set(re.findall(r"\b\w+(?=\s*[(<])", fragment))
 
 
 def _is_old(op: str, version: str) -> bool:
@@ -161,7 +157,10 @@ def _parse(registry: str, table: str) -> Iterator[tuple[str, _Operator]]:
         yield (
             name,
             _Operator(
-                registry, _parameters(tensors, versions), _parameters(attributes, versions), versions
+                registry,
+                _parameters(tensors, versions),
+                _parameters(attributes, versions),
+                versions,
             ),
         )
 

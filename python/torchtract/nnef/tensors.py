@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -86,13 +86,13 @@ def tensor_values(variable: Variable) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def write_tensor(stream: BinaryIO, variable: Variable) -> None:
+def write_tensor(stream: IO[bytes], variable: Variable) -> None:
     """Write one `.dat` file without a copy of the values in memory."""
     stream.write(tensor_header(variable))
     stream.write(tensor_values(variable))
 
 
-def read_tensor(stream: BinaryIO) -> np.ndarray:
+def read_tensor(stream: IO[bytes]) -> np.ndarray:
     """Read one `.dat` file.
 
     Raises:

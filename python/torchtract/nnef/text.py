@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 
 import numpy as np
@@ -27,7 +27,7 @@ def format_graph(graph: Graph, version: str = schema.EMBEDDED) -> str:
 
     Raises:
         FormatError: an operator or a parameter is unknown or newer than that version, an
-            identifier is not valid or stands for two things, or a number has no NNEF literal.
+            identifier is not valid, missing or defined twice, or a number has no literal.
     """
     schema.check_graph(graph, version)
     _check_identifiers(graph)
@@ -94,7 +94,10 @@ def _float(value: float) -> str:
         single = np.float32(value)
     if np.isinf(single):
         raise FormatError(f"{value}: can't be written, since it is too large for a float32.")
-    return str(single).replace("e+", "e")  # before 0.23, tract knows no `1e+16`
+    if value == 0 or 1e-4 <= abs(value) < 1e16:
+        return np.format_float_positional(single, trim="0")
+    # before 0.23, tract knows no `1e+16`
+    return np.format_float_scientific(single, trim="-", exp_digits=1).replace("+", "")
 
 
 def _string(value: str) -> str:
@@ -104,8 +107,7 @@ def _string(value: str) -> str:
 
 
 def _extensions(graph: Graph, version: str) -> Iterator[str]:
-    operators = {o.op for o in graph.operations} - graph.fragments.keys()
-    for registry in schema.registries_of(operators, version):
+    for registry in schema.registries_of(graph, version):
         yield f"extension tract_registry {registry};"
     for symbol in graph.symbols:
         yield f"extension tract_symbol {symbol};"
@@ -165,14 +167,32 @@ def _variable(name: str, variable: Variable) -> str:
 
 
 def _check_identifiers(graph: Graph) -> None:
-    defined = [*graph.variables, *(o for op in graph.operations for o in op.outputs)]
-    for name in (graph.name, *graph.symbols, *defined):
+    for name in (graph.name, *graph.symbols):
         check_identifier(name)
-    seen = set(graph.symbols)
-    for name in defined:
-        if name in seen:
+    defined = set(graph.symbols)
+    for name in graph.variables:
+        _define(name, defined)
+    for operation in graph.operations:
+        _require((ref.name for ref in operation.references()), defined, operation.op)
+        for name in operation.outputs:
+            _define(name, defined)
+    _require((*graph.inputs, *graph.outputs), defined, f"graph {graph.name}")
+
+
+def _define(name: str, defined: set[str]) -> None:
+    check_identifier(name)
+    if name in defined:
+        raise FormatError(
+            f"identifier {name!r}: is refused, since the graph defines it twice or has a symbol "
+            "of that name; give each of them a name of its own."
+        )
+    defined.add(name)
+
+
+def _require(names: Iterable[str], defined: set[str], user: str) -> None:
+    for name in names:
+        if name not in defined:
             raise FormatError(
-                f"identifier {name!r}: is refused, since the graph defines it twice or has a "
-                "symbol of that name; give each of them a name of its own."
+                f"identifier {name!r}: can't be used by {user}, since nothing before it defines "
+                "it; define it first."
             )
-        seen.add(name)

@@ -13,7 +13,7 @@ from torchtract.errors import RunError
 _SIZES = {"b": (1,), "u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16)}
 
 
-def as_array(name: str, value: Any) -> npt.NDArray[Any]:  # noqa: ANN401
+def as_array(name: str, value: Any) -> npt.NDArray[Any]:
     """Gives `value` as a contiguous array in native byte order.
 
     The native module calls this for what is not such an array already: arrays of any other

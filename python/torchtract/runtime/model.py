@@ -15,6 +15,8 @@ from torchtract.runtime.profile import Profile
 from torchtract.runtime.runnable import Runnable
 from torchtract.runtime.tables import Table
 
+_LARGEST_SIZE = 2**63 - 1
+
 
 def load(source: str | os.PathLike[str] | bytes) -> Model:
     """Loads an NNEF model into tract.
@@ -92,7 +94,7 @@ class Model:
     def profile(
         self,
         /,
-        *args: Any,  # noqa: ANN401
+        *args: Any,
         threads: int = 1,
         warmup: int = 1,
         iterations: int = 1000,
@@ -127,15 +129,15 @@ def _restore(origin: Origin) -> Model:
     return Model(origin.load(), origin)
 
 
-def _symbol_value(name: str, value: Any) -> int | str:  # noqa: ANN401
+def _symbol_value(name: str, value: Any) -> int | str:
     if isinstance(value, str):
         return value
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise SymbolError(
             f"{name}={value!r}: a {type(value).__name__} is no size: give an int, or an "
             'expression over other symbols such as "2*S"'
-        ) from None
+        )
+    size = operator.index(value)
+    if abs(size) > _LARGEST_SIZE:
+        raise SymbolError(f"{name}={size}: the largest size is {_LARGEST_SIZE}")
+    return size

@@ -38,7 +38,7 @@ class Runnable:
         self.outputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.outputs())
         self.threads = threads
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Computes the outputs.
 
         Args:
@@ -74,7 +74,7 @@ class Runnable:
     def profile(
         self,
         /,
-        *args: Any,  # noqa: ANN401
+        *args: Any,
         warmup: int = 1,
         iterations: int = 1000,
         max_seconds: float = 2.0,

@@ -9,9 +9,9 @@ use tract_core::prelude::{
     Assertion, DatumType, Symbol, SymbolScope, SymbolValues, TDim, Tensor, TypedModel,
 };
 
+use crate::Fact;
 use crate::model::{check_assertions, free_symbols};
 use crate::tensor::DType;
-use crate::{Error, Fact, Stage};
 
 /// What the inputs of a call must be, prepared once per compiled model.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Signature {
             for (axis, (size, &got)) in input.sizes.iter().zip(tensor.shape()).enumerate() {
                 match size {
                     Size::Fixed(expected) if *expected == got => (),
-                    Size::Fixed(expected) => bail!(input.wrong_size(tensor, axis, *expected)),
+                    Size::Fixed(expected) => bail!(input.wrong_size(tensor, axis, expected)),
                     Size::Symbol(s) => {
                         let binding = Binding { value: got, input: i, axis };
                         self.agree(*s, *bound[*s].get_or_insert(binding), binding)?;
@@ -120,8 +120,8 @@ impl Signature {
         Ok(())
     }
 
-    /// Holds the symbols' values against the assertions, and against the sizes that are
-    /// expressions over them.
+    /// Holds the symbols' values against the assertions, and the sizes that are expressions over
+    /// symbols against the tensors.
     fn check_symbols(
         &self,
         tensors: &[Tensor],
@@ -136,25 +136,37 @@ impl Signature {
                 values.set(symbol, i64::try_from(binding.value)?);
             }
         }
-        check_assertions(&self.assertions, &values)?;
-        self.scope
-            .guess_scenario(&values)
-            .map_err(|e| Error::new(Stage::Symbol, format!("{values:?}: {e}")))?;
         for (input, tensor) in self.inputs.iter().zip(tensors) {
             for (axis, (size, &got)) in input.sizes.iter().zip(tensor.shape()).enumerate() {
-                let Size::Expression(expression) = size else {
-                    continue;
-                };
-                match expression.eval(&values).as_usize() {
-                    Some(expected) if expected != got => {
-                        bail!(input.wrong_size(tensor, axis, expected))
-                    }
-                    _ => (), // a symbol that no input has alone: tract solves for it
+                if let Size::Expression(expression) = size
+                    && !agrees(expression, i64::try_from(got)?, &mut values)
+                {
+                    bail!(input.wrong_size(tensor, axis, expression));
                 }
             }
         }
+        check_assertions(&self.scope, &self.assertions, &values)?;
         Ok(values)
     }
+}
+
+/// Whether `expression` can be `got`. A symbol that is still free in it takes the value that makes
+/// it so, if the expression is linear in it; what can't be decided here is left to tract.
+fn agrees(expression: &TDim, got: i64, values: &mut SymbolValues) -> bool {
+    let expression = expression.eval(values);
+    let mut free = expression.symbols().into_iter();
+    let (Some(symbol), None) = (free.next(), free.next()) else {
+        return expression.as_i64().is_none_or(|size| size == got);
+    };
+    let at = |x| expression.eval(&SymbolValues::default().with(&symbol, x)).as_i64();
+    let (Some(at_0), Some(at_1), Some(at_9)) = (at(0), at(1), at(9)) else { return true };
+    let slope = at_1 - at_0;
+    if slope == 0 || at_9 - at_0 != 9 * slope {
+        return true;
+    }
+    let solution = (got - at_0) / slope;
+    values.set(&symbol, solution);
+    at(solution) == Some(got)
 }
 
 impl Input {
@@ -176,7 +188,12 @@ impl Input {
         Ok(())
     }
 
-    fn wrong_size(&self, tensor: &Tensor, axis: usize, expected: usize) -> anyhow::Error {
+    fn wrong_size(
+        &self,
+        tensor: &Tensor,
+        axis: usize,
+        expected: impl fmt::Display,
+    ) -> anyhow::Error {
         let got = Got(tensor);
         anyhow!("input {}: got {got}: axis {axis} must be {expected}", self.fact)
     }

@@ -2,20 +2,18 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
+use std::io::{BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
+use std::{io, mem};
 
 use anyhow::{anyhow, bail, ensure};
 use flate2::bufread::GzDecoder;
 use tract_core::prelude::{Framework, Tensor, TypedModel};
 use tract_extra::WithTractExtra;
 use tract_nnef::ast::ProtoModel;
-use tract_nnef::ast::parse::parse_document;
 use tract_nnef::framework::Nnef;
-use tract_nnef::resource::{
-    GRAPH_NNEF_FILENAME, GraphNnef, Resource, ResourceLoader, resource_path_to_id,
-};
+use tract_nnef::resource::{GRAPH_NNEF_FILENAME, Resource, ResourceLoader, resource_path_to_id};
 use tract_nnef::tensors::read_tensor;
 use tract_onnx_opl::WithOnnx;
 use tract_pulse::WithPulse;
@@ -62,7 +60,10 @@ fn load(source: &str, read: impl FnOnce() -> anyhow::Result<ProtoModel>) -> Resu
         let model = NNEF.translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
         Ok(Model::new(model)?)
     })
-    .map_err(|e| Error::new(e.stage, format!("{source}: {}", e.message)))
+    .map_err(|e| {
+        let message = syntax_error(&e.message).unwrap_or(e.message);
+        Error::new(e.stage, format!("{source}: {message}"))
+    })
 }
 
 /// NNEF with every set of operators that tract has.
@@ -74,10 +75,8 @@ static NNEF: LazyLock<Nnef> = LazyLock::new(|| {
         .with_onnx()
         .with_pulse();
     for loader in &mut nnef.resource_loaders {
-        match &*loader.name() {
-            "DatLoader" => *loader = Box::new(WeightLoader),
-            "GraphNnefLoader" => *loader = Box::new(GraphLoader),
-            _ => (),
+        if loader.name() == "DatLoader" {
+            *loader = Box::new(WeightLoader);
         }
     }
     nnef
@@ -89,9 +88,9 @@ fn read_archive(mut source: impl BufRead) -> anyhow::Result<ProtoModel> {
     if !head.starts_with(&GZIP_MAGIC) {
         return read_tar(&mut source);
     }
-    let mut unpacked = Unpacked { decoder: GzDecoder::new(source), error: None };
+    let mut unpacked = Unpacked::new(GzDecoder::new(source));
     let proto = read_tar(&mut unpacked);
-    // The checksum stands at the very end of the stream: without this it would go unread.
+    // In case more than a block follows the end of the tar.
     let _ = io::copy(&mut unpacked, &mut io::sink());
     match unpacked.error {
         // First of all: damage may well be what caused any other error.
@@ -100,19 +99,44 @@ fn read_archive(mut source: impl BufRead) -> anyhow::Result<ProtoModel> {
     }
 }
 
-/// A decompressed stream that remembers its first error.
+/// A decompressed stream that is a block behind its source: its checksum comes last, and the end of
+/// the tar must not be seen, nor the graph parsed, before that is verified.
 struct Unpacked<R> {
-    decoder: GzDecoder<R>,
+    source: R,
+    block: Cursor<Vec<u8>>,
+    next: Vec<u8>,
     error: Option<String>,
 }
 
-impl<R: BufRead> Read for Unpacked<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.decoder.read(buffer);
-        if let Err(e) = &read {
+impl<R: Read> Unpacked<R> {
+    const BLOCK: usize = 1 << 16;
+
+    fn new(source: R) -> Unpacked<R> {
+        Unpacked { source, block: Cursor::default(), next: vec![], error: None }
+    }
+
+    fn advance(&mut self) -> io::Result<()> {
+        let mut spent = mem::take(&mut self.block).into_inner();
+        spent.clear();
+        if let Err(e) = self.source.by_ref().take(Self::BLOCK as u64).read_to_end(&mut spent) {
             self.error.get_or_insert_with(|| e.to_string());
+            return Err(e);
         }
-        read
+        self.block = Cursor::new(mem::replace(&mut self.next, spent));
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        for _ in 0..2 {
+            let read = self.block.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            self.advance()?;
+        }
+        self.block.read(buffer)
     }
 }
 
@@ -139,51 +163,23 @@ fn is_tar_header(block: &[u8]) -> bool {
     written == Ok(sum)
 }
 
-/// Reads `graph.nnef` as tract's own loader does, and tells where a syntax error is.
-struct GraphLoader;
-
-impl ResourceLoader for GraphLoader {
-    fn name(&self) -> Cow<'static, str> {
-        "graph".into()
-    }
-
-    fn try_load(
-        &self,
-        path: &Path,
-        reader: &mut dyn Read,
-        _framework: &Nnef,
-    ) -> anyhow::Result<Option<(String, Arc<dyn Resource>)>> {
-        if path.file_name().is_none_or(|name| name != GRAPH_NNEF_FILENAME) {
-            return Ok(None);
-        }
-        let path = path.display().to_string();
-        let mut text = String::new();
-        reader.read_to_string(&mut text).map_err(|e| refusal(format!("{path}: {e}")))?;
-        parse_document(&text)
-            .map_err(|e| refusal(format!("{path}, {}", syntax_error(&e.to_string(), &text))))?;
-        Ok(Some((path, Arc::new(GraphNnef(text)))))
-    }
-}
-
-/// Puts the parser's report on `text` in one line: of its first entry, `0: at line 8, in Tag:`, the
-/// offending line, and a caret below the column.
-fn syntax_error(report: &str, text: &str) -> String {
+/// Puts the parser's report in words, if `report` is one: of its first entry, such as
+/// `0: at line 8, in Tag:`, the offending line, and a caret below the column.
+fn syntax_error(report: &str) -> Option<String> {
+    let at = |line, column, what: &str| {
+        Some(format!("{GRAPH_NNEF_FILENAME}, line {line}, column {column}: syntax error at {what}"))
+    };
     let mut lines = report.lines();
-    let line = lines.next().and_then(|first| {
-        let digits = first.strip_prefix("0: at line ")?.split([',', ':']).next()?;
-        digits.parse::<usize>().ok()
-    });
-    let source = lines.next().unwrap_or_default();
-    match (line, lines.next().and_then(|l| l.find('^'))) {
-        (Some(line), Some(at)) if at < source.len() => {
-            let rest = source.get(at..).unwrap_or_default().trim_end();
-            format!("line {line}, column {}: syntax error at `{rest}`", at + 1)
-        }
-        _ => {
-            let line = text.lines().count().max(1);
-            let column = text.lines().last().map_or(0, str::len) + 1;
-            format!("line {line}, column {column}: syntax error at the end of the file")
-        }
+    let first = lines.next()?.strip_prefix("0: ")?;
+    let Some(place) = first.strip_prefix("at line ") else {
+        return first.ends_with("got empty input").then(|| at(1, 1, "the end of the file"))?;
+    };
+    let line: usize = place.split([',', ':']).next()?.parse().ok()?;
+    let source = lines.next()?;
+    let column = lines.next()?.find('^')?;
+    match source.get(column..).map(str::trim_end) {
+        None | Some("") => at(line, column + 1, "the end of the file"),
+        Some(rest) => at(line, column + 1, &format!("`{rest}`")),
     }
 }
 

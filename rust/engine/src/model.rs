@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
-use tract_core::internal::Assertion;
-use tract_core::prelude::{DatumType, Symbol, SymbolValues, TDim, Tensor, TypedModel};
+use anyhow::{Context, anyhow, bail, ensure};
+use tract_core::prelude::{
+    Assertion, DatumType, Symbol, SymbolScope, SymbolValues, TDim, Tensor, TypedModel,
+};
 
 use crate::guard::guarded;
 use crate::tensor::to_plain;
@@ -67,7 +68,7 @@ pub enum Property {
 impl Property {
     fn new(value: &Tensor) -> anyhow::Result<Property> {
         if value.datum_type() != DatumType::String {
-            return Ok(Property::Numbers(to_plain(value.clone())?));
+            return Ok(Property::Numbers(to_plain(value.clone(), &SymbolValues::default())?));
         }
         let plain = value.try_as_plain_ram()?;
         Ok(match plain.as_slice::<String>()? {
@@ -103,13 +104,20 @@ impl Model {
         &self.symbols
     }
 
-    /// What the file asserts of its symbols, in tract's words.
+    /// What the file asserts of its free symbols, in tract's words.
     pub fn assertions(&self) -> Vec<String> {
         let scope = &self.graph.symbols;
-        let scenarios = scope.all_scenarios().into_iter().flat_map(|(name, assertions)| {
-            assertions.into_iter().map(move |a| format!("{name}: {a}"))
-        });
-        scope.all_assertions().iter().map(ToString::to_string).chain(scenarios).collect()
+        let free = |a: &Assertion| {
+            let (Assertion::Eq(l, r)
+            | Assertion::LT(l, r)
+            | Assertion::GT(l, r)
+            | Assertion::LTE(l, r)
+            | Assertion::GTE(l, r)) = a;
+            let mut symbols = l.symbols().into_iter().chain(r.symbols());
+            symbols.any(|symbol| self.symbols.contains(&symbol.to_string()))
+        };
+        let always = scope.all_assertions().into_iter().filter(free).map(|a| a.to_string());
+        always.chain(scenarios(scope, free)).collect()
     }
 
     /// The file's properties, by name.
@@ -141,9 +149,8 @@ impl Model {
                 substitutions.insert(symbol, self.parse(name, value)?);
             }
             let set: Vec<_> = self.set.iter().chain(values).cloned().collect();
-            self.check_assertions(&set)?;
+            self.check_values(&numbers(&self.graph.symbols, &set))?;
             let model = Model::new(self.graph.set_symbols(&substitutions)?)?;
-            model.check_sizes(values)?;
             Ok(Model { set, ..model })
         })
     }
@@ -166,48 +173,67 @@ impl Model {
             SymbolValue::Size(size) => return Ok(TDim::Val(*size)),
             SymbolValue::Expression(text) => text,
         };
-        self.graph.symbols.parse_tdim(text).with_context(|| format!("{name}={text}"))
+        self.graph
+            .symbols
+            .parse_tdim(text)
+            .map_err(|_| anyhow!("{name}={text}: tract can't read this as an expression"))
     }
 
-    /// Refuses values that break an assertion of the file.
-    fn check_assertions(&self, set: &[(String, SymbolValue)]) -> anyhow::Result<()> {
+    /// Refuses values that break an assertion of the file or make an input's size negative.
+    fn check_values(&self, values: &SymbolValues) -> anyhow::Result<()> {
         let scope = &self.graph.symbols;
-        let mut values = SymbolValues::default();
-        for (name, value) in set {
-            if let (Some(symbol), SymbolValue::Size(size)) = (scope.get(name), value) {
-                values.set(&symbol, *size);
+        check_assertions(scope, &scope.all_assertions(), values)?;
+        for (i, fact) in self.inputs.iter().enumerate() {
+            for dim in self.graph.input_fact(i)?.shape.iter() {
+                let size = dim.eval(values);
+                ensure!(
+                    size.as_i64().is_none_or(|size| size >= 0),
+                    "{} is not allowed: {dim} in input {fact} would be {size}",
+                    told(values)
+                );
             }
-        }
-        check_assertions(&scope.all_assertions(), &values)?;
-        scope.guess_scenario(&values).with_context(|| told(&values))?;
-        Ok(())
-    }
-
-    fn check_sizes(&self, values: &[(String, SymbolValue)]) -> anyhow::Result<()> {
-        for fact in &self.inputs {
-            let negative = |dim: &crate::Dim| matches!(dim, crate::Dim::Size(..0));
-            ensure!(
-                !fact.shape.iter().any(negative),
-                "{}: input {fact} would have a negative size",
-                values.iter().map(|(s, v)| format!("{s}={v}")).collect::<Vec<_>>().join(", ")
-            );
         }
         Ok(())
     }
 }
 
-/// Refuses `values` that break one of `assertions`.
+/// Those of `set` that are numbers.
+fn numbers(scope: &SymbolScope, set: &[(String, SymbolValue)]) -> SymbolValues {
+    let mut values = SymbolValues::default();
+    for (name, value) in set {
+        if let (Some(symbol), SymbolValue::Size(size)) = (scope.get(name), value) {
+            values.set(&symbol, *size);
+        }
+    }
+    values
+}
+
+/// Refuses `values` that break one of `assertions`, or all of the scope's scenarios.
 pub(crate) fn check_assertions(
+    scope: &SymbolScope,
     assertions: &[Assertion],
     values: &SymbolValues,
 ) -> anyhow::Result<()> {
-    match assertions.iter().find(|a| a.check(values) == Some(false)) {
-        Some(broken) => bail!(Error::new(
-            Stage::Symbol,
-            format!("{} is not allowed: the model asserts {broken}", told(values))
-        )),
-        None => Ok(()),
-    }
+    let broken = match assertions.iter().find(|a| a.check(values) == Some(false)) {
+        Some(assertion) => assertion.to_string(),
+        None if scope.guess_scenario(values).is_err() => {
+            format!("one of {}", scenarios(scope, |_| true).join(", "))
+        }
+        None => return Ok(()),
+    };
+    let message = format!("{} is not allowed: the model asserts {broken}", told(values));
+    bail!(Error::new(Stage::Symbol, message))
+}
+
+/// The scenarios' assertions that pass `filter`, such as `tg: S == 1`.
+fn scenarios(scope: &SymbolScope, filter: impl Fn(&Assertion) -> bool) -> Vec<String> {
+    let named = scope.all_scenarios().into_iter();
+    named
+        .flat_map(|(name, assertions)| {
+            let told = assertions.into_iter().filter(&filter).map(|a| format!("{name}: {a}"));
+            told.collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// `B=3, S=8`.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::ensure;
 use tract_core::ops::Cost;
 use tract_core::prelude::{IntoTValue, TVec, Tensor, TypedFact};
 use tract_libcli::annotations::{Annotations, NodeTags};
@@ -59,6 +60,8 @@ impl Runnable {
             let symbols = self.signature.check(&inputs)?;
             let inputs: TVec<_> = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
             let graph = self.plan.model();
+            let computes = !self.plan.order_without_consts().is_empty();
+            ensure!(computes, "the compiled network has nothing to compute");
             let mut annotations = Annotations::from_model(graph)?;
             tract_libcli::profile::profile(
                 &(Arc::new(Arc::clone(&self.plan)) as Arc<_>),
@@ -84,7 +87,10 @@ impl Runnable {
         (graph.inputs.iter())
             .map(|&outlet| random(graph.outlet_fact(outlet)?))
             .collect::<anyhow::Result<_>>()
-            .map_err(|e| Error::new(Stage::Symbol, e.to_string()))
+            .map_err(|e| {
+                let advice = "set its symbols, as in set(B=3), or pass inputs";
+                Error::new(Stage::Symbol, format!("no inputs to profile with: {e}: {advice}"))
+            })
     }
 
     fn summarise(&self, annotations: &Annotations) -> anyhow::Result<Profile> {

@@ -95,10 +95,10 @@ impl Runnable {
     /// [`Stage::Symbol`], when their sizes break an assertion.
     pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
         guarded(Stage::Run, || {
-            self.signature.check(&inputs)?;
+            let symbols = self.signature.check(&inputs)?;
             let inputs: TVec<_> = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
             let outputs = self.plan.spawn()?.run(inputs)?;
-            outputs.into_iter().map(|value| to_plain(value.into_tensor())).collect()
+            outputs.into_iter().map(|value| to_plain(value.into_tensor(), &symbols)).collect()
         })
     }
 }

@@ -3,8 +3,7 @@
 use std::fmt;
 
 use anyhow::{Context, ensure};
-use tract_core::internal::DimLike;
-use tract_core::prelude::{DatumType, TDim};
+use tract_core::prelude::{DatumType, SymbolValues, TDim};
 
 use crate::guard::guarded;
 use crate::{Result, Stage};
@@ -133,13 +132,14 @@ pub fn tensor_from_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<
     })
 }
 
-/// Makes a tensor that tract computed fit for the outside: plain memory of a [`DType`].
-pub fn to_plain(tensor: Tensor) -> anyhow::Result<Tensor> {
+/// Makes a tensor of tract fit for the outside: plain memory of a [`DType`], where dimensions that
+/// depend on symbols take the value that `symbols` gives them.
+pub(crate) fn to_plain(tensor: Tensor, symbols: &SymbolValues) -> anyhow::Result<Tensor> {
     let datum = tensor.datum_type();
     let dtype = DType::of(datum).with_context(|| format!("{datum:?} has no numpy type"))?;
     if datum == DatumType::TDim {
         let dims = tensor.try_as_plain_ram()?.as_slice::<TDim>()?.iter();
-        let values = dims.map(DimLike::to_i64).collect::<std::result::Result<Vec<i64>, _>>()?;
+        let values = dims.map(|d| d.eval_to_i64(symbols)).collect::<anyhow::Result<Vec<i64>>>()?;
         return Tensor::from_shape(tensor.shape(), &values);
     }
     let mut tensor = tensor.into_plain_ram()?;

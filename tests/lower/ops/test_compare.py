@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -73,14 +74,18 @@ def test_comparison_with_not_a_number() -> None:
     export_and_compare(comparisons, x, y)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64, torch.int64])
-def test_kinds_of_numbers(dtype: torch.dtype) -> None:
-    x = torch.tensor([1.0, -2.0, 0.0])
-    if dtype.is_floating_point:
-        x = torch.cat([x, torch.tensor([math.nan, math.inf, -math.inf])])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
+def test_kinds_of_floats(dtype: torch.dtype) -> None:
+    x = torch.tensor([1.0, -2.0, 0.0, math.nan, math.inf, -math.inf], dtype=dtype)
     export_and_compare(
-        lambda x: (x.isnan(), x.isinf(), x.isfinite(), x.isposinf(), x.isneginf()), x.to(dtype)
+        lambda x: (x.isnan(), x.isinf(), x.isfinite(), x.isposinf(), x.isneginf()), x
     )
+
+
+@pytest.mark.parametrize("function", [torch.isnan, torch.isinf, torch.isfinite, torch.isposinf])
+def test_kinds_of_integers(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    x = integers(3, 4, low=-9, high=9)
+    export_and_compare(function, x, dynamic_axes={"x0": {0: "S"}}, sizes=[{"S": 1}, {"S": 5}])
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
@@ -198,12 +203,10 @@ def test_where_of_other_types(dtype: torch.dtype) -> None:
 
 
 def test_where_broadcasts_over_symbols() -> None:
-    condition, x = uniform(4, 1) > 0, uniform(3, 1, 5, seed=1)
+    condition, x, y = uniform(4, 1) > 0, uniform(3, 1, 5, seed=1), uniform(5, seed=2)
     axes = {"x0": {0: "S"}, "x1": {0: "B"}}
     sizes = [{"B": 1, "S": 1}, {"B": 5, "S": 2}]
-    export_and_compare(
-        lambda c, x: torch.where(c, x, x[..., :1]), condition, x, dynamic_axes=axes, sizes=sizes
-    )
+    export_and_compare(torch.where, condition, x, y, dynamic_axes=axes, sizes=sizes)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from harness import export, export_and_compare
-from lower.ops.inputs import HALF, uniform
 from torch import nn
 from torch.nn import functional as F
+
+from harness import export, export_and_compare
+from lower.ops.inputs import HALF, uniform
 from torchtract.errors import UnsupportedOpError
 
 #: Sizes of a batch and of the spatial axes `[N, C, S]`, `[N, C, S, T]`, `[N, C, S, T, U]`.
@@ -115,7 +116,7 @@ def test_convolution_by_its_lowest_name() -> None:
 
 
 def test_conv_of_integers_is_refused() -> None:
-    with pytest.raises(UnsupportedOpError, match="no convolution of torch.int64"):
+    with pytest.raises(UnsupportedOpError, match="tract has no convolution of"):
         export(F.conv1d, torch.ones(1, 2, 5).long(), torch.ones(3, 2, 3).long())
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from harness import export, export_and_compare
-from lower.ops.inputs import HALF, integers, uniform
 from torch import nn
 from torch.nn import functional as F
+
+from harness import export, export_and_compare
+from lower.ops.inputs import HALF, integers, uniform
 from torchtract.errors import UnsupportedOpError
 
 MAX_POOLS: dict[int, type[nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -130,4 +131,6 @@ def test_mean_of_many_halves_keeps_its_digits() -> None:
 def test_local_response_norm() -> None:
     x = uniform(3, 7, 9, 11)
     module = nn.LocalResponseNorm(3, alpha=0.5)
-    export_and_compare(module, x, dynamic_axes={"input": {0: "B", 2: "S"}}, sizes=[{"B": 1, "S": 4}])
+    export_and_compare(
+        module, x, dynamic_axes={"input": {0: "B", 2: "S"}}, sizes=[{"B": 1, "S": 4}]
+    )

@@ -18,11 +18,11 @@ aten = torch.ops.aten
 def div(b: Builder, x: Value, other: Operand) -> Value:
     """div.Tensor(Tensor self, Tensor other) -> Tensor"""
     whole = all(not o.dtype.is_floating_point for o in (x, other) if isinstance(o, Value))
-    x, other = b.promote(x, other, dtype=b.result.dtype)
     if not whole:
+        x, other = b.promote(x, other, dtype=b.result.dtype)
         return b.binary("div", x, other)
     # tract multiplies by the reciprocal, so whole quotients come out whole in float64 only.
-    x, other = b.promote(x, other, dtype=torch.float64)
+    x, other = _doubled(b, x, other)
     return b.cast(b.binary("div", x, other), b.result.dtype)
 
 
@@ -54,30 +54,36 @@ def fmod(b: Builder, x: Value, other: Operand) -> Value:
 def _divided(b: Builder, x: Operand, other: Operand, mode: str) -> Value:
     dtype = b.result.dtype
     if dtype.is_floating_point:
-        x, other = b.promote(x, other, dtype=torch.float64)
+        x, other = _doubled(b, x, other)
         return b.cast(_rounded_quotient(b, x, other, mode), dtype)
     above_zero = _is_above_zero(other)
     x, other = b.promote(x, other, dtype=dtype)
     quotient = b.binary("div", x, other)
-    if mode == "trunc" or not dtype.is_signed:
-        return quotient
-    rest = b.binary("sub", x, b.binary("mul", quotient, other))
-    return b.binary("sub", quotient, b.cast(_wrong_sign(b, rest, other, above_zero), dtype))
+    if mode == "floor" and dtype.is_signed:
+        rest = b.binary("sub", x, b.binary("mul", quotient, other))
+        wrong = _wrong_sign(b, rest, other, above_zero)
+        quotient = b.binary("sub", quotient, b.cast(wrong, dtype))
+    return quotient
 
 
 def _remainder(b: Builder, x: Operand, other: Operand, mode: str) -> Value:
     dtype = b.result.dtype
     if dtype.is_floating_point:
-        x, other = b.promote(x, other, dtype=torch.float64)
+        x, other = _doubled(b, x, other)
         quotient = _rounded_quotient(b, x, other, mode)
         return b.cast(b.binary("sub", x, b.binary("mul", quotient, other)), dtype)
     above_zero = _is_above_zero(other)
     x, other = b.promote(x, other, dtype=dtype)
     rest = b.binary("sub", x, b.binary("mul", b.binary("div", x, other), other))
-    if mode == "trunc" or not dtype.is_signed:
-        return rest
-    wrong = _wrong_sign(b, rest, other, above_zero)
-    return b.where(wrong, b.binary("add", rest, other), rest)
+    if mode == "floor" and dtype.is_signed:
+        wrong = _wrong_sign(b, rest, other, above_zero)
+        rest = b.where(wrong, b.binary("add", rest, other), rest)
+    return rest
+
+
+def _doubled(b: Builder, x: Operand, other: Operand) -> tuple[Value, ...]:
+    """The operands in float64, after they were rounded to the result's type."""
+    return b.promote(*b.promote(x, other, dtype=b.result.dtype), dtype=torch.float64)
 
 
 def _rounded_quotient(b: Builder, x: Value, y: Value, mode: str) -> Value:
@@ -87,11 +93,11 @@ def _rounded_quotient(b: Builder, x: Value, y: Value, mode: str) -> Value:
     float32 has no other quotient within 2 ** -49 of a whole number: push that far away.
     """
     quotient = b.binary("div", x, y)
-    away = b.binary("mul", quotient, b.scalar(1 + 2.0**-50, x.dtype))
+    margin = b.binary("mul", quotient, b.scalar(2.0**-50, x.dtype))
+    away = b.binary("add", quotient, margin)
     if mode == "trunc":
         return truncated(b, away)
-    towards = b.binary("mul", quotient, b.scalar(1 - 2.0**-50, x.dtype))
-    return b.emit("floor", b.binary("max", away, towards))
+    return b.emit("floor", b.binary("max", away, b.binary("sub", quotient, margin)))
 
 
 def _wrong_sign(b: Builder, rest: Value, divisor: Value, above_zero: bool) -> Value:

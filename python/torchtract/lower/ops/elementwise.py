@@ -265,10 +265,11 @@ def product(b: Builder, x: Value, y: Value) -> Value:
         return b.binary("and", x, y)
     if not x.name or x.name != y.name:
         return b.binary("mul", x, y)
-    if x.dtype.is_floating_point:
+    if x.dtype in (torch.float16, torch.float32):
         return b.emit("square", x)
-    # tract rewrites x * x into its square function, which knows no integers; so -(x * -x).
-    signed = b.cast(x, torch.int64) if not x.dtype.is_signed else x
+    # tract makes a square of x * x; its squares know no integers, and the mean of such
+    # squares is one operation that computes float64 in float32. So -(x * -x).
+    signed = x if x.dtype.is_signed else b.cast(x, torch.int64)
     negative = b.binary("mul", signed, b.emit("neg", signed))
     return b.cast(b.emit("neg", negative), x.dtype)
 

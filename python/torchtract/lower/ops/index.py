@@ -1,4 +1,4 @@
-"""Parts of tensors by position: slices, gathers, and their counterparts that write."""
+"""Parts of tensors by position: slices, gathers, and indexing by tensors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ from torch.utils._sympy.functions import FloorDiv
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
-from torchtract.lower.ops.shape import axis_of
+from torchtract.lower.ops.shape import axis_of, every
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Size, Value, broadcast_shapes, size_of, volume
+
+__all__ = [
+    "axes_in_front",
+    "bounds",
+    "from_start",
+    "indexed_axes",
+    "linear_position",
+    "position_of",
+]
 
 aten = torch.ops.aten
 
@@ -35,11 +44,11 @@ def slice_tensor(
     axis = axis_of(dim, x.rank)
     stride = static_int(step, "its step")
     begin, end = bounds(x.shape[axis], start, b.result.shape[axis], stride)
-    return b.slice(x, axis, begin, end, stride)
+    return b.slice(x, axis, begin, end) if stride == 1 else every(b, x, axis, begin, end, stride)
 
 
 def bounds(size: Size, start: Size | None, count: Size, step: int) -> tuple[Size, Size]:
-    """First and last-but-one position of a slice that holds `count` elements.
+    """Where a slice that holds `count` elements begins, and the position behind its end.
 
     The count comes from torch's tracer, which knows how PyTorch moves ends that lie
     outside of the tensor; so the end follows from it, without a minimum in the file.
@@ -137,7 +146,7 @@ def _gather_elements(b: Builder, x: Value, dim: int, index: Value) -> Value:
     return b.reshape(elements, b.result.shape)
 
 
-# Indexing by tensors: `x[i]`, `x[:, i, j]`, `x[i] = y`.
+# Indexing by tensors: `x[i]`, `x[:, i, j]`.
 
 
 @lowers(aten.index.Tensor)
@@ -155,6 +164,7 @@ def index(b: Builder, x: Value, indices: list[Value | None]) -> Value:
 
 
 def indexed_axes(indices: Sequence[Value | None]) -> tuple[list[int], list[Value]]:
+    """The axes that tensors index, and those tensors."""
     axes = [axis for axis, index in enumerate(indices) if index is not None]
     places = [index for index in indices if index is not None]
     for place in places:
@@ -167,6 +177,7 @@ def indexed_axes(indices: Sequence[Value | None]) -> tuple[list[int], list[Value
 
 
 def axes_in_front(b: Builder, x: Value, axes: Sequence[int]) -> Value:
+    """The tensor with these axes ahead of the others."""
     return b.transpose(x, [*axes, *(a for a in range(x.rank) if a not in axes)])
 
 

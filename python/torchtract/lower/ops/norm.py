@@ -1,7 +1,8 @@
 """Normalisations: by statistics of the input, or by recorded ones.
 
-Statistics are written as formulas. tract recognises `x * rsqrt(mean(square(x)) + eps)` along one
-axis of fixed size and runs it as one kernel, so axes that are normalised together are joined.
+Axes that are normalised together are joined, since tract has one kernel for
+`x * rsqrt(mean(square(x)) + eps)` along one axis. It recognises that formula where the axis has
+a fixed size, which every version of tract reads; elsewhere its kernel is asked for by name.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def rms_norm(
     -> Tensor
     """
     rows = _rows(b, x, len(normalized_shape))
-    rstd = _rstd(b, rows, [rows.rank - 1], torch.finfo(x.dtype).eps if eps is None else eps)
-    return _affine(b, b.reshape(b.binary("mul", rows, rstd), x.shape), weight, None)
+    y = _rms_normalized(b, rows, [rows.rank - 1], torch.finfo(x.dtype).eps if eps is None else eps)
+    return _affine(b, b.reshape(y, x.shape), weight, None)
 
 
 @lowers(aten.group_norm.default)
@@ -192,7 +193,15 @@ def _rows(b: Builder, x: Value, count: int) -> Value:
 def _standardized(b: Builder, x: Value, axes: list[int], eps: float) -> Value:
     """Shifted and scaled to mean 0 and variance 1 along axes."""
     _, centred = _centred(b, x, axes)
-    return b.binary("mul", centred, _rstd(b, centred, axes, eps))
+    return _rms_normalized(b, centred, axes, eps)
+
+
+def _rms_normalized(b: Builder, x: Value, axes: list[int], eps: float) -> Value:
+    """Scaled to a mean square of 1 along axes."""
+    single = len(axes) == 1 and x.dtype == torch.float32
+    if single and not isinstance(x.shape[axes[0]], int):
+        return b.emit("tract_core_rms_norm", x, axis=axes[0], eps=eps)
+    return b.binary("mul", x, _rstd(b, x, axes, eps))
 
 
 def _centred(b: Builder, x: Value, axes: list[int]) -> tuple[Value, Value]:
@@ -201,10 +210,17 @@ def _centred(b: Builder, x: Value, axes: list[int]) -> tuple[Value, Value]:
     return mean, b.binary("sub", x, mean)
 
 
-def _rstd(b: Builder, centred: Value, axes: list[int], eps: float) -> Value:
-    """`1 / sqrt(variance + eps)` along axes, which are kept."""
-    variance = b.reduce("mean_reduce", b.emit("square", centred), axes, keepdim=True)
-    return b.emit("rsqrt", b.binary("add", variance, b.scalar(eps, centred.dtype)))
+def _rstd(b: Builder, x: Value, axes: list[int], eps: float) -> Value:
+    """`1 / sqrt(mean square + eps)` along axes, which are kept."""
+    squares = b.emit("square", x)
+    if x.dtype != torch.float64:
+        variance = b.reduce("mean_reduce", squares, axes, keepdim=True)
+        return b.emit("rsqrt", b.binary("add", variance, b.scalar(eps, x.dtype)))
+    # tract takes the mean of squares in float32, of doubles too, so here it gets their sum.
+    count = b.scalar(volume([x.shape[axis] for axis in axes]), torch.float64)
+    offset = b.binary("mul", count, b.scalar(eps, torch.float64))
+    total = b.binary("add", b.reduce("sum_reduce", squares, axes, keepdim=True), offset)
+    return b.binary("mul", b.emit("rsqrt", total), b.emit("sqrt", count))
 
 
 def _affine(b: Builder, x: Value, weight: Value | None, bias: Value | None) -> Value:

@@ -142,7 +142,8 @@ def _average(b: Builder, x: Value, window: _Window, count_include_pad: bool) -> 
     require(x.dtype.is_floating_point, f"tract has no mean of {x.dtype}")
     pads = window.pads(b, x)
     if window.ceil_mode and count_include_pad:
-        x = padded(b, x, [(p, p) for p in window.padding])
+        outer = [(0, 0)] * (x.rank - len(window.padding))
+        x = padded(b, x, [*outer, *((p, p) for p in window.padding)])
         pads = [(0, end - begin) for begin, end in pads]
         count_include_pad = False
     border = "constant" if count_include_pad else "ignore"

@@ -1,4 +1,4 @@
-"""Tensors in other shapes: views, axes in another order, repeated, joined and cut apart."""
+"""Tensors in other shapes: views, axes in another order, repeats, windows."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import sympy
 import torch
+from torch.utils._sympy.functions import FloorDiv
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal, require, static_int
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Fact, Size, Value, size_of, volume
 
-__all__ = ["axis_of", "integers"]
+__all__ = ["axis_of", "every", "integers"]
 
 aten = torch.ops.aten
 
@@ -27,37 +28,49 @@ def integers(b: Builder, count: Size) -> Value:
     return b.emit("tract_core_range", 0, count, 1, like=Fact(torch.int64, (count,)))
 
 
-# The same elements in another shape, which is the one that torch's tracer gives.
+def every(b: Builder, x: Value, axis: int, begin: Size, end: Size, step: int) -> Value:
+    """Elements `begin, begin + step ...` before `end` along an axis; backwards for steps < 0.
+
+    A gather: tract's own operator for it, Downsample, can't follow a reshape (0.23.9).
+    """
+    span = sympy.sympify(end - begin if step > 0 else begin - end)
+    count = size_of(FloorDiv(span + abs(step) - 1, abs(step)))
+    positions = b.emit("tract_core_range", begin, end, step, like=Fact(torch.int64, (count,)))
+    like = x.of(shape=[*x.shape[:axis], count, *x.shape[axis + 1 :]])
+    return b.emit("tract_core_gather", x, positions, axis=axis, like=like)
+
+
+# The same elements in another shape.
 
 
 @lowers(aten.view.default, aten._unsafe_view.default)
 def view(b: Builder, x: Value, size: list[Size]) -> Value:
     """view(Tensor(a) self, SymInt[] size) -> Tensor(a)"""
-    return _reshaped(b, x)
+    return _reshaped(b, x, _without_minus_one(size, b.result.shape))
 
 
 @lowers(aten.reshape.default)
 def reshape(b: Builder, x: Value, shape: list[Size]) -> Value:
     """reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)"""
-    return _reshaped(b, x)
+    return _reshaped(b, x, _without_minus_one(shape, b.result.shape))
 
 
 @lowers(aten.view_as.default, aten.reshape_as.default)
 def view_as(b: Builder, x: Value, other: Value) -> Value:
     """view_as(Tensor(a) self, Tensor other) -> Tensor(a)"""
-    return _reshaped(b, x)
+    return _reshaped(b, x, other.shape)
 
 
 @lowers(aten.flatten.using_ints)
 def flatten(b: Builder, x: Value, start_dim: int = 0, end_dim: int = -1) -> Value:
     """flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)"""
-    return _reshaped(b, x)
+    return _reshaped(b, x, b.result.shape)
 
 
 @lowers(aten.unflatten.int)
 def unflatten(b: Builder, x: Value, dim: int, sizes: list[Size]) -> Value:
     """unflatten.int(Tensor(a) self, int dim, SymInt[] sizes) -> Tensor(a)"""
-    return _reshaped(b, x)
+    return _reshaped(b, x, b.result.shape)
 
 
 @lowers(
@@ -65,13 +78,18 @@ def unflatten(b: Builder, x: Value, dim: int, sizes: list[Size]) -> Value:
 )
 def ravel(b: Builder, x: Value) -> Value:
     """ravel(Tensor(a) self) -> Tensor(a)"""
-    return _reshaped(b, x)
+    return _reshaped(b, x, b.result.shape)
 
 
-def _reshaped(b: Builder, x: Value) -> Value:
-    if 0 in b.result.shape:  # in NNEF's reshape a 0 is not a size
-        return b.full(0, x.dtype, b.result.shape)
-    return b.reshape(x, b.result.shape)
+def _without_minus_one(sizes: Sequence[Size], traced: Sequence[Size]) -> list[Size]:
+    """The sizes that the user gave: torch's tracer may know one by a lengthier expression."""
+    return [known if size == -1 else size for size, known in zip(sizes, traced, strict=True)]
+
+
+def _reshaped(b: Builder, x: Value, shape: Sequence[Size]) -> Value:
+    if 0 in shape:  # in NNEF's reshape a 0 is not a size
+        return b.full(0, x.dtype, shape)
+    return b.reshape(x, shape)
 
 
 @lowers(aten.unsqueeze.default)
@@ -253,81 +271,6 @@ def repeat_interleave(
     return b.reshape(b.broadcast(each, shape), b.result.shape)
 
 
-# Joined and cut apart.
-
-
-@lowers(aten.cat.default, aten.concat.default, aten.concatenate.default)
-def cat(b: Builder, tensors: list[Value], dim: int = 0) -> Value:
-    """cat(Tensor[] tensors, int dim=0) -> Tensor"""
-    rank = b.result.rank
-    # Tensors of shape [0] join anything, by an old rule of PyTorch's.
-    joined = [x for x in tensors if x.shape != (0,) or rank == 1]
-    return b.concat(b.promote(*joined, dtype=b.result.dtype), axis_of(dim, rank))
-
-
-@lowers(aten.stack.default)
-def stack(b: Builder, tensors: list[Value], dim: int = 0) -> Value:
-    """stack(Tensor[] tensors, int dim=0) -> Tensor"""
-    axis = axis_of(dim, b.result.rank)
-    promoted = b.promote(*tensors, dtype=b.result.dtype)
-    return b.concat([b.unsqueeze(x, [axis]) for x in promoted], axis)
-
-
-@lowers(aten.split.Tensor, aten.unsafe_split.Tensor)
-def split(b: Builder, x: Value, split_size: Size, dim: int = 0) -> tuple[Value, ...]:
-    """split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]"""
-    return _parts(b, x, dim)
-
-
-@lowers(aten.split.sizes)
-def split_sizes(b: Builder, x: Value, split_size: list[Size], dim: int = 0) -> tuple[Value, ...]:
-    """split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]"""
-    return _parts(b, x, dim)
-
-
-@lowers(
-    aten.split_with_sizes.default,
-    aten.split_with_sizes_copy.default,
-    aten.unsafe_split_with_sizes.default,
-)
-def split_with_sizes(
-    b: Builder, x: Value, split_sizes: list[Size], dim: int = 0
-) -> tuple[Value, ...]:
-    """split_with_sizes(Tensor(a -> *) self, SymInt[] split_sizes, int dim=0) -> Tensor(a)[]"""
-    return _parts(b, x, dim)
-
-
-@lowers(aten.chunk.default, aten.unsafe_chunk.default)
-def chunk(b: Builder, x: Value, chunks: int, dim: int = 0) -> tuple[Value, ...]:
-    """chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]"""
-    return _parts(b, x, dim)
-
-
-@lowers(aten.tensor_split.sections)
-def tensor_split(b: Builder, x: Value, sections: Size, dim: int = 0) -> tuple[Value, ...]:
-    """tensor_split.sections(Tensor(a -> *) self, SymInt sections, int dim=0) -> Tensor(a)[]"""
-    return _parts(b, x, dim)
-
-
-def _parts(b: Builder, x: Value, dim: int) -> tuple[Value, ...]:
-    """Slices that follow each other, as long as torch's tracer gives them."""
-    axis = axis_of(dim, x.rank)
-    parts, begin = [], sympy.Integer(0)
-    for like in b.results:
-        end = begin + like.shape[axis]
-        parts.append(b.slice(x, axis, size_of(begin), size_of(end)))
-        begin = end
-    return tuple(parts)
-
-
-@lowers(aten.unbind.int)
-def unbind(b: Builder, x: Value, dim: int = 0) -> tuple[Value, ...]:
-    """unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]"""
-    axis = axis_of(dim, x.rank)
-    slices = (b.slice(x, axis, i, i + 1) for i in range(len(b.results)))
-    return tuple(b.squeeze(part, [axis]) for part in slices)
-
-
 # Elements in another order, and windows of them.
 
 
@@ -335,7 +278,8 @@ def unbind(b: Builder, x: Value, dim: int = 0) -> tuple[Value, ...]:
 def flip(b: Builder, x: Value, dims: list[int]) -> Value:
     """flip(Tensor self, int[] dims) -> Tensor"""
     for dim in dims if x.rank else []:
-        x = b.emit("tract_core_downsample", x, axis=axis_of(dim, x.rank), stride=-1, modulo=0)
+        axis = axis_of(dim, x.rank)
+        x = every(b, x, axis, size_of(sympy.sympify(x.shape[axis] - 1)), -1, -1)
     return x
 
 
@@ -385,5 +329,4 @@ def diagonal(b: Builder, x: Value, offset: int = 0, dim1: int = 0, dim2: int = 1
     count = static_int(b.result.shape[-1], "the length of the diagonal")
     flat = b.reshape(x, [*x.shape[:last], size_of(sympy.sympify(x.shape[last]) * width)])
     begin = offset if offset >= 0 else -offset * width
-    end = begin + max(count - 1, 0) * (width + 1) + min(count, 1)
-    return b.slice(flat, last, begin, end, stride=width + 1)
+    return every(b, flat, last, begin, begin + count * (width + 1), width + 1)

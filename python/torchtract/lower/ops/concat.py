@@ -1,0 +1,85 @@
+"""Tensors joined along an axis, and cut apart."""
+
+from __future__ import annotations
+
+import sympy
+import torch
+
+from torchtract.lower.builder import Builder
+from torchtract.lower.ops.shape import axis_of
+from torchtract.lower.registry import lowers
+from torchtract.lower.value import Size, Value, size_of
+
+aten = torch.ops.aten
+
+
+@lowers(aten.cat.default, aten.concat.default, aten.concatenate.default)
+def cat(b: Builder, tensors: list[Value], dim: int = 0) -> Value:
+    """cat(Tensor[] tensors, int dim=0) -> Tensor"""
+    rank = b.result.rank
+    # Tensors of shape [0] join anything, by an old rule of PyTorch's.
+    joined = [x for x in tensors if x.shape != (0,) or rank == 1]
+    return b.concat(b.promote(*joined, dtype=b.result.dtype), axis_of(dim, rank))
+
+
+@lowers(aten.stack.default)
+def stack(b: Builder, tensors: list[Value], dim: int = 0) -> Value:
+    """stack(Tensor[] tensors, int dim=0) -> Tensor"""
+    axis = axis_of(dim, b.result.rank)
+    promoted = b.promote(*tensors, dtype=b.result.dtype)
+    return b.concat([b.unsqueeze(x, [axis]) for x in promoted], axis)
+
+
+@lowers(aten.split.Tensor, aten.unsafe_split.Tensor)
+def split(b: Builder, x: Value, split_size: Size, dim: int = 0) -> tuple[Value, ...]:
+    """split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]"""
+    return _parts(b, x, dim)
+
+
+@lowers(aten.split.sizes)
+def split_sizes(b: Builder, x: Value, split_size: list[Size], dim: int = 0) -> tuple[Value, ...]:
+    """split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]"""
+    return _parts(b, x, dim)
+
+
+@lowers(
+    aten.split_with_sizes.default,
+    aten.split_with_sizes_copy.default,
+    aten.unsafe_split_with_sizes.default,
+)
+def split_with_sizes(
+    b: Builder, x: Value, split_sizes: list[Size], dim: int = 0
+) -> tuple[Value, ...]:
+    """split_with_sizes(Tensor(a -> *) self, SymInt[] split_sizes, int dim=0) -> Tensor(a)[]"""
+    return _parts(b, x, dim)
+
+
+@lowers(aten.chunk.default, aten.unsafe_chunk.default)
+def chunk(b: Builder, x: Value, chunks: int, dim: int = 0) -> tuple[Value, ...]:
+    """chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]"""
+    return _parts(b, x, dim)
+
+
+@lowers(aten.tensor_split.sections)
+def tensor_split(b: Builder, x: Value, sections: Size, dim: int = 0) -> tuple[Value, ...]:
+    """tensor_split.sections(Tensor(a -> *) self, SymInt sections, int dim=0) -> Tensor(a)[]"""
+    return _parts(b, x, dim)
+
+
+def _parts(b: Builder, x: Value, dim: int) -> tuple[Value, ...]:
+    """Slices that follow each other, as long as torch's tracer gives them."""
+    axis = axis_of(dim, x.rank)
+    parts, begin = [], sympy.Integer(0)
+    for like in b.results:
+        end = begin + like.shape[axis]
+        parts.append(b.slice(x, axis, size_of(begin), size_of(end)))
+        begin = end
+    return tuple(parts)
+
+
+@lowers(aten.unbind.int)
+def unbind(b: Builder, x: Value, dim: int = 0) -> tuple[Value, ...]:
+    """unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]"""
+    axis = axis_of(dim, x.rank)
+    slices = (b.slice(x, axis, i, i + 1) for i in range(len(b.results)))
+    return tuple(b.squeeze(part, [axis]) for part in slices)

@@ -1,0 +1,36 @@
+"""Exports without a check: time, memory, and the files' sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from benchmarks.conftest import Archives
+from benchmarks.exporters import OURS, OURS_FOR_0_21, TORCH_TO_NNEF, export
+from benchmarks.measure import Samples, alternate
+from benchmarks.report import Comparison, Report
+
+
+def test_export(
+    report: Report, rounds: Callable[[int], int], archives: Archives, tmp_path: Path
+) -> None:
+    path = tmp_path / "vit.nnef.tgz"
+    names = (OURS, OURS_FOR_0_21, TORCH_TO_NNEF)
+    costs = alternate({name: partial(export, name, path) for name in names}, rounds(5))
+    seconds = {name: Samples(name, [c.seconds for c in costs[name]]) for name in names}
+    peaks = {name: Samples(name, [c.peak_mb for c in costs[name]]) for name in names}
+    for ours in (OURS, OURS_FOR_0_21):
+        report.add(
+            Comparison("export", seconds[ours], seconds[TORCH_TO_NNEF], target=0.5),
+            Comparison("peak memory", peaks[ours], peaks[TORCH_TO_NNEF], unit="MB", target=0.7),
+        )
+    report.add(
+        Comparison(
+            "file size", _size(OURS, archives.ours), _size(TORCH_TO_NNEF, archives.torch_to_nnef), "MB"
+        )
+    )
+
+
+def _size(name: str, path: Path) -> Samples:
+    return Samples(name, [path.stat().st_size / 1e6])

@@ -1,0 +1,34 @@
+"""What figures hold for: the build of ours, the versions of all, the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torchtract import _native
+
+__all__ = ["conditions"]
+
+_PACKAGES = ("torchtract", "torch-to-nnef", "tract", "onnxruntime", "torch", "torchvision", "numpy")
+
+
+def conditions() -> dict[str, Any]:
+    """All that should be known to judge or to repeat a run, as data for JSON."""
+    return {
+        "build": getattr(_native, "__profile__", "unknown"),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in _PACKAGES},
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*: (.*)$", cpuinfo.read_text() if cpuinfo.exists() else "", re.M)
+    return models[0] if models else platform.processor() or platform.machine()

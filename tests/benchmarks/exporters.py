@@ -1,0 +1,118 @@
+"""Exports of the ViT without a check, each in a process of its own.
+
+`python -m benchmarks.exporters NAME PATH` makes one and prints what it cost, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.vit import images, seeded_vit
+
+__all__ = ["OURS", "OURS_FOR_0_21", "TORCH_TO_NNEF", "Cost", "export"]
+
+OURS = "torchtract"
+OURS_FOR_0_21 = "torchtract, 0.21.13"
+TORCH_TO_NNEF = "torch-to-nnef"
+
+_DYNAMIC_AXES = {"input": {0: "B"}}
+_TRACT_THAT_ONLY_TELLS_ITS_VERSION = "#!/bin/sh\necho 'tract 0.23.8'\n"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an export took.
+
+    Attributes:
+        seconds: of the call, without imports and without making the model.
+        peak_mb: largest resident memory of its process, in 10^6 bytes.
+    """
+
+    seconds: float
+    peak_mb: float
+
+
+def export(exporter: str, path: Path) -> Cost:
+    """Export the ViT, by one of the exporters above, to a `.nnef.tgz`."""
+    process = subprocess.run(
+        [sys.executable, "-m", "benchmarks.exporters", exporter, str(path)],
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    return Cost(**json.loads(process.stdout.splitlines()[-1]))
+
+
+def _main(exporter: str, path: Path) -> None:
+    export_model_to_nnef, target = _EXPORTERS[exporter](path.parent)
+    model = seeded_vit()
+    sample = images(1)
+    started = time.perf_counter()
+    export_model_to_nnef(
+        model=model,
+        args=(sample,),
+        file_path_export=path,
+        inference_target=target,
+        input_names=["input"],
+        output_names=["output"],
+    )
+    cost = Cost(time.perf_counter() - started, _peak_mb())
+    print(json.dumps(asdict(cost)))  # noqa: T201
+
+
+def _torchtract(_: Path) -> tuple[Callable[..., object], Any]:
+    from torchtract import TractNNEF, export_model_to_nnef
+
+    return export_model_to_nnef, TractNNEF(check_io=False, dynamic_axes=_DYNAMIC_AXES)
+
+
+def _torchtract_for_0_21(_: Path) -> tuple[Callable[..., object], Any]:
+    from torchtract import TractNNEF, export_model_to_nnef
+
+    target = TractNNEF(version="0.21.13", check_io=False, dynamic_axes=_DYNAMIC_AXES)
+    return export_model_to_nnef, target
+
+
+def _torch_to_nnef(folder: Path) -> tuple[Callable[..., object], Any]:
+    from torch_to_nnef import TractNNEF, export_model_to_nnef
+
+    binary = folder / "tract"  # it would download one, though it runs nothing without a check
+    binary.write_text(_TRACT_THAT_ONLY_TELLS_ITS_VERSION)
+    binary.chmod(0o755)
+    target = TractNNEF(
+        version="0.23.8",  # the newest that it knows
+        specific_tract_binary_path=binary,
+        check_io=False,
+        dynamic_axes=_DYNAMIC_AXES,
+    )
+    return export_model_to_nnef, target
+
+
+_EXPORTERS = {
+    OURS: _torchtract,
+    OURS_FOR_0_21: _torchtract_for_0_21,
+    TORCH_TO_NNEF: _torch_to_nnef,
+}
+
+
+def _peak_mb() -> float:
+    if sys.platform == "linux":
+        # A new process inherits its parent's ru_maxrss, but not this.
+        status = Path("/proc/self/status").read_text()
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024 / 1e6
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], Path(sys.argv[2]))

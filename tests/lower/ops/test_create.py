@@ -1,0 +1,212 @@
+"""Tensors made from sizes and numbers, triangles, copies and casts are PyTorch's."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from harness import export_and_compare
+from lower.ops.inputs import HALF, integers, uniform
+from torchtract.errors import UnsupportedOpError
+
+DTYPES = [
+    *(torch.float32, torch.float16, torch.float64),
+    *(torch.int64, torch.int32, torch.uint8, torch.bool),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_same_number_everywhere(dtype: torch.dtype) -> None:
+    x = uniform(2, 3)
+    export_and_compare(
+        lambda x: (
+            torch.full((2, 3), 7, dtype=dtype),
+            torch.full((x.shape[0], 2), 1, dtype=dtype),
+            torch.zeros(4, dtype=dtype),
+            torch.ones(x.shape[0], dtype=dtype),
+            torch.zeros_like(x, dtype=dtype),
+            torch.ones_like(x, dtype=dtype),
+            torch.full_like(x, 5, dtype=dtype),
+            x.new_zeros((1, x.shape[0]), dtype=dtype),
+            x.new_ones((2, 2), dtype=dtype),
+            x.new_full((x.shape[0],), 3, dtype=dtype),
+        ),
+        x,
+        dynamic_axes={"x0": {0: "S"}},
+        sizes=[{"S": 1}, {"S": 5}],
+    )
+
+
+def test_numbers_of_their_own_type() -> None:
+    export_and_compare(
+        lambda x: (
+            *(torch.full((2,), 1.5), torch.full((3,), 2), torch.full((4,), True)),
+            *(torch.full((5,), -math.inf), torch.full((6,), math.nan), torch.full((7,), 2**40)),
+            *(torch.scalar_tensor(2.5) + x, torch.tensor(3) + x, torch.tensor([1.0, 2.0]) + x),
+        ),
+        uniform(2),
+    )
+
+
+def test_sizes_as_numbers() -> None:
+    export_and_compare(
+        lambda x: (torch.full((2,), x.shape[0]), x.new_full((2,), x.shape[0] * 2 + 1)),
+        uniform(3),
+        dynamic_axes={"x0": {0: "S"}},
+        sizes=[{"S": 1}, {"S": 9}],
+    )
+
+
+def test_filled_in_place() -> None:
+    export_and_compare(
+        lambda x: (
+            torch.empty(2, 3).fill_(1.5),
+            x.clone().zero_(),
+            torch.empty_like(x).fill_(2),
+            x.new_empty(4).fill_(3),
+            x.clone().fill_(torch.tensor(4.0)),
+        ),
+        uniform(2, 3),
+    )
+
+
+def test_no_elements() -> None:
+    export_and_compare(lambda x: (torch.zeros(0, 3), x.new_ones(2, 0)), uniform(3))
+
+
+# Ranges.
+
+
+def test_fixed_ranges() -> None:
+    export_and_compare(
+        lambda x: (
+            *(torch.arange(7), torch.arange(2, 9), torch.arange(1, 12, 3), torch.arange(5, -1, -2)),
+            *(torch.arange(4.0), torch.arange(0, 1, 0.1), torch.arange(6, dtype=torch.int32)),
+            *(torch.arange(3, dtype=torch.float16), torch.arange(0) + 1),
+            *(torch.linspace(-1, 2, 7), torch.linspace(0, 5, 1), torch.linspace(3, 3, 4) + x),
+        ),
+        uniform(4),
+    )
+
+
+@pytest.mark.parametrize("dtype", [None, torch.int32, torch.float32, torch.float16])
+def test_ranges_to_a_symbol(dtype: torch.dtype | None) -> None:
+    export_and_compare(
+        lambda x: (
+            torch.arange(x.shape[0], dtype=dtype),
+            torch.arange(1, x.shape[0] + 3, dtype=dtype),
+            torch.arange(1, x.shape[0] * 2 + 2, 2, dtype=dtype),
+            torch.arange(0, x.shape[0] + 1, 3, dtype=dtype),
+            torch.arange(x.shape[0] - 1, -1, -1, dtype=dtype),
+            torch.arange(-x.shape[0], x.shape[0], dtype=dtype),
+        ),
+        uniform(4),
+        dynamic_axes={"x0": {0: "S"}},
+        sizes=[{"S": 1}, {"S": 3}, {"S": 11}],
+    )
+
+
+def test_ranges_take_part_in_arithmetic() -> None:
+    export_and_compare(
+        lambda x: (
+            x + torch.arange(x.shape[0])[:, None],
+            x[torch.arange(x.shape[0] - 1, -1, -1)],
+            torch.arange(x.shape[0])[None, :] <= torch.arange(x.shape[0])[:, None],
+            torch.arange(x.shape[0]) // 2 * 3 % 4,
+        ),
+        uniform(4, 5),
+        dynamic_axes={"x0": {0: "S"}},
+        sizes=[{"S": 1}, {"S": 7}],
+    )
+
+
+def test_range_by_a_fraction_of_a_symbol_is_refused() -> None:
+    with pytest.raises(UnsupportedOpError, match="step of its range"):
+        export_and_compare(
+            lambda x: torch.arange(0, x.shape[0], 0.5), uniform(4), dynamic_axes={"x0": {0: "S"}}
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool])
+def test_eye(dtype: torch.dtype) -> None:
+    export_and_compare(
+        lambda x: (
+            *(torch.eye(3, dtype=dtype), torch.eye(3, 5, dtype=dtype)),
+            *(torch.eye(x.shape[0], dtype=dtype), torch.eye(x.shape[0], 3, dtype=dtype)),
+        ),
+        uniform(4),
+        dynamic_axes={"x0": {0: "S"}},
+        sizes=[{"S": 1}, {"S": 6}],
+    )
+
+
+# Triangles and indicators.
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_triangles(dtype: torch.dtype) -> None:
+    x = integers(2, 4, 5, low=1, high=1 if dtype == torch.bool else 9, dtype=dtype)
+    export_and_compare(
+        lambda x: (x.tril(), x.triu(), x.tril(1), x.triu(-2), x.tril(-9), x.triu(x.shape[1] - 2)),
+        x,
+        dynamic_axes={"x0": {1: "S"}},
+        sizes=[{"S": 1}, {"S": 7}],
+    )
+
+
+def test_causal_mask() -> None:
+    def mask(x: torch.Tensor) -> torch.Tensor:
+        size = x.shape[0]
+        return torch.triu(torch.full((size, size), -math.inf), diagonal=1)
+
+    export_and_compare(mask, uniform(4), dynamic_axes={"x0": {0: "S"}}, sizes=[{"S": 1}, {"S": 6}])
+
+
+def test_indices_of_triangles() -> None:
+    export_and_compare(
+        lambda x: (torch.tril_indices(3, 4), torch.triu_indices(3, 4, offset=1) + x.long()),
+        uniform(1),
+    )
+
+
+def test_one_hot() -> None:
+    x = integers(4, 3, low=0, high=5)
+    axes = {"x0": {0: "S"}}
+    export_and_compare(lambda x: F.one_hot(x, 6), x, dynamic_axes=axes, sizes=[{"S": 1}, {"S": 9}])
+
+
+# Casts and copies.
+
+
+@pytest.mark.parametrize("source", DTYPES)
+def test_casts(source: torch.dtype) -> None:
+    x = integers(5, 6, low=0, high=1 if source == torch.bool else 3, dtype=source)
+    export_and_compare(lambda x: [x.to(dtype) for dtype in DTYPES], x)
+
+
+def test_casts_of_fractions_and_negative_numbers() -> None:
+    x = torch.tensor([-2.7, -0.5, -0.0, 0.0, 0.5, 1.5, 2.7, 1e5])
+    export_and_compare(lambda x: (x.long(), x.int(), x.bool(), x.double()), x)
+    export_and_compare(lambda x: (x.half(), x.half().float()), x[:-1], **HALF)
+    export_and_compare(
+        lambda x: (x.to(torch.uint8), x.float(), x.bool()), torch.tensor([-1, 256, 7])
+    )
+
+
+def test_other_ways_to_cast() -> None:
+    x, y = uniform(3, 4), integers(2, low=0, high=3)
+    export_and_compare(
+        lambda x, y: (x.type_as(y), x.to(y), x.to("cpu", torch.float64), y.to(x), x.to("cpu")),
+        x,
+        y,
+    )
+
+
+def test_copies() -> None:
+    x = uniform(3, 4)
+    export_and_compare(
+        lambda x: (x.clone(), x.contiguous() + 1, x.detach() * 2, x.T.contiguous(), x.cpu() - 1), x
+    )

@@ -1,0 +1,221 @@
+"""Slices, gathers, scatters and indexing pick and write the elements that PyTorch does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from harness import export_and_compare
+from lower.ops.inputs import integers, uniform
+from torchtract.errors import UnsupportedOpError
+
+Function = Callable[..., Any]
+
+DYNAMIC: dict[str, Any] = {
+    "dynamic_axes": {"x0": {0: "B", 1: "S"}},
+    "sizes": [{"B": 1, "S": 9}, {"B": 4, "S": 4}, {"B": 2, "S": 11}],
+    "custom_extensions": ["tract_assert S >= 4"],
+}
+
+#: Functions of a tensor [B, S, 6] where S is 4 or more.
+SLICES: dict[str, Function] = {
+    "whole": lambda x: x[:] * 1,
+    "first": lambda x: x[:, :3],
+    "from": lambda x: x[:, 1:],
+    "last": lambda x: x[:, -3:],
+    "all but the last": lambda x: x[:, :-1],
+    "from negative to negative": lambda x: x[:, -4:-1],
+    "static axis": lambda x: x[..., 2:5],
+    "beyond the end of a static axis": lambda x: x[..., 4:99],
+    "before the start of a static axis": lambda x: x[..., -99:2],
+    "nothing": lambda x: torch.cat([x[..., 3:2], x], -1),
+    "every second": lambda x: x[..., ::2],
+    "every second from one": lambda x: x[..., 1::2],
+    "every third to five": lambda x: x[..., 1:5:3],
+    "every second of a symbolic axis": lambda x: x[:, ::2],
+    "every third from one of a symbolic axis": lambda x: x[:, 1::3],
+    "every second after a reshape": lambda x: x.reshape(x.shape[0], -1)[:, ::2],
+    "half": lambda x: x[:, : x.shape[1] // 2],
+    "other half": lambda x: x[:, x.shape[1] // 2 :],
+    "all but some": lambda x: x[:, : x.shape[1] - 2],
+    "from the end by a symbol": lambda x: x[:, x.shape[1] - 3 :],
+    "select": lambda x: x[:, 2],
+    "select last": lambda x: x[:, -1],
+    "select by a symbol": lambda x: x[:, x.shape[1] - 2],
+    "select many": lambda x: x[0, 1, 2],
+    "select and new axis": lambda x: x[:, None, 1:, 0],
+    "narrow": lambda x: x.narrow(1, 1, 2),
+    "narrow from the end": lambda x: x.narrow(1, -2, 2),
+    "of a transpose": lambda x: x.transpose(0, 1)[1:, :, -2:],
+    "of a view": lambda x: x.view(x.shape[0], x.shape[1], 2, 3)[:, 1:, 1, :2],
+}
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_slice(name: str) -> None:
+    export_and_compare(SLICES[name], uniform(3, 5, 6), **DYNAMIC)
+
+
+I = torch.tensor  # noqa: E741  (an index)
+
+#: Functions of a tensor [B, S, 6] where S is 4 or more.
+INDEXED: dict[str, Function] = {
+    "one": lambda x: x[I([0, 0])],
+    "one, negative": lambda x: x[:, I([1, -1, 0])],
+    "one of two axes": lambda x: x[:, I([[1, -1], [0, 3]])],
+    "one last": lambda x: x[..., I([5, 0, 5])],
+    "one without an axis": lambda x: x[:, I(2)],
+    "two": lambda x: x[:, I([0, 3, 1]), I([5, 2, 2])],
+    "two, negative": lambda x: x[:, I([-1, 3, -4]), I([-6, 2, -1])],
+    "two that broadcast": lambda x: x[:, I([[0], [3]]), I([5, 2, 2])],
+    "two in front": lambda x: x[I([0, 0]), I([-1, 2])],
+    "two apart": lambda x: x[I([[0], [0]]), :, I([5, -2, 2])],
+    "one beside a number": lambda x: x[:, 1, I([5, -2, 2])],
+    "three": lambda x: x[I([0, 0]), I([1, 2]), I([3, -1])],
+    "two apart by a new axis": lambda x: x[:, I([0, 1]), None, I([5, -2])],
+    "index_select": lambda x: x.index_select(1, I([3, 0, 0])),
+    "index_select by a scalar": lambda x: x.index_select(1, I(2)),
+    "take": lambda x: x.take(I([[0, 5], [-1, 3]])),
+    "every row": lambda x: x[torch.arange(x.shape[0]), -1],
+    "every row and column": lambda x: x[:, torch.arange(x.shape[1] - 1)],
+    "rows beside columns": lambda x: x[
+        torch.arange(x.shape[0])[:, None], torch.arange(x.shape[1])[None, :]
+    ],
+}
+
+
+@pytest.mark.parametrize("name", INDEXED)
+def test_index(name: str) -> None:
+    export_and_compare(INDEXED[name], uniform(3, 5, 6), **DYNAMIC)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
+def test_index_that_is_an_input(dtype: torch.dtype) -> None:
+    x, rows = uniform(7, 4), integers(2, 3, low=-7, high=6)
+    columns = integers(2, 3, low=-4, high=3, seed=1)
+
+    def function(x: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return x[i], x[:, j], x[i, j], x[i[0]][:, j[1, :1]]
+
+    axes = {"x1": {0: "N"}, "x2": {0: "N"}}
+    sizes = [{"N": 5}, {"N": 3}]
+    inputs = (x, rows.to(dtype), columns.to(dtype))
+    export_and_compare(function, *inputs, dynamic_axes=axes, sizes=sizes)
+
+
+#: Functions of a tensor [4, 5, 6] and positions [3, 5, 2] from 0 to 3.
+GATHERS: dict[str, Function] = {
+    "gather": lambda x, i: x.gather(0, i),
+    "gather middle": lambda x, i: x.gather(1, i),
+    "gather last": lambda x, i: x.gather(-1, i),
+    "gather whole rows": lambda x, i: x[:3].gather(2, i),
+    "take_along_dim": lambda x, i: torch.take_along_dim(x[:1], i[..., :1], 1),
+    "take_along_dim flat": lambda x, i: torch.take_along_dim(x, i),
+    "scatter": lambda x, i: x.scatter(2, i, x.flip(0)),
+    "scatter a number": lambda x, i: x.scatter(1, i, 7.5),
+    "scatter adds": lambda x, i: x.scatter(1, i, x * 2, reduce="add"),
+    "scatter multiplies": lambda x, i: x.scatter(1, i, x * 2, reduce="multiply"),
+    "scatter_add": lambda x, i: x.scatter_add(0, i, x[:3, :, 2:]),
+    "scatter_reduce sum": lambda x, i: x.scatter_reduce(1, i, x, "sum"),
+    "scatter_reduce prod": lambda x, i: x.scatter_reduce(1, i, x, "prod"),
+    "scatter_reduce amax": lambda x, i: x.scatter_reduce(1, i, x, "amax"),
+    "scatter_reduce amin": lambda x, i: x.scatter_reduce(1, i, x, "amin"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")
+@pytest.mark.parametrize("name", GATHERS)
+def test_gather_or_scatter(name: str) -> None:
+    positions = integers(3, 5, 2, low=0, high=3)
+    if name == "scatter":  # PyTorch does not say who writes last
+        positions = torch.stack([positions[..., 0], (positions[..., 0] + 1) % 4], -1)
+    export_and_compare(GATHERS[name], uniform(4, 5, 6), positions)
+
+
+#: Functions of a tensor [B, S, 6] where S is 4 or more.
+WRITES: dict[str, Function] = {
+    "slice_scatter": lambda x: x.slice_scatter(x[:, 1:3] * 2, 1, 2, 4),
+    "slice_scatter to the end": lambda x: x.slice_scatter(x[:, 1:] * 2, 1, 0, -1),
+    "slice_scatter by steps": lambda x: x.slice_scatter(x[..., 3:] * 2, 2, 1, 6, 2),
+    "slice_scatter by steps of S": lambda x: x.slice_scatter(x[:, ::2] * 2, 1, 0, None, 2),
+    "select_scatter": lambda x: x.select_scatter(x[:, 0] * 2, 1, -1),
+    "select_scatter first": lambda x: x.select_scatter(x[:, 1] * 2, 1, 0),
+    "index_add": lambda x: x.index_add(2, I([1, 1, 4]), x[..., :3], alpha=2),
+    "index_copy": lambda x: x.index_copy(1, I([1, 3]), x[:, :2]),
+    "index_fill": lambda x: x.index_fill(1, I([1, -1]), 3.0),
+    "index_put": lambda x: torch.index_put(x, (I([0]),), x[:1] * 2),
+    "index_put two": lambda x: torch.index_put(x, (I([0, 0]), I([1, -1])), x[0, :2]),
+    "index_put adds": lambda x: torch.index_put(x, (I([0, 0]),), x[:1] * 2, accumulate=True),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_write(name: str) -> None:
+    export_and_compare(WRITES[name], uniform(3, 5, 6), **DYNAMIC)
+
+
+#: What follows the brackets in `y[...] = value`, and the value, for y of shape [B, S, 6].
+ASSIGNMENTS: dict[str, tuple[Any, Function]] = {
+    "number to a slice": ((slice(None), slice(1, 3)), lambda x: 2.5),
+    "tensor to a slice": ((slice(None), slice(1, 3)), lambda x: x[:, 2:4] * 2),
+    "tensor to one": ((slice(None), 0), lambda x: x[:, 1]),
+    "number to one of all axes": ((0, 0, 0), lambda x: 2.5),
+    "tensor by index": ((slice(None), I([0, 3])), lambda x: x[:, 1:3]),
+    "tensor by two": ((slice(None), I([0, 3]), I([1, -1])), lambda x: x[:, 0, :2]),
+    "tensor by two apart": ((I([0, 0]), slice(None), I([1, -1])), lambda x: x[0, :, :2].T),
+    "number by steps": ((..., slice(None, None, 2)), lambda x: 0.0),
+}
+
+
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_assignment(name: str) -> None:
+    place, value = ASSIGNMENTS[name]
+
+    def function(x: torch.Tensor) -> torch.Tensor:
+        y = x * 3
+        y[place] = value(x)
+        return y
+
+    export_and_compare(function, uniform(3, 5, 6), **DYNAMIC)
+
+
+def test_assignment_by_mask() -> None:
+    def function(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y, z = x * 3, x * 4
+        y[x > 1] = 2.5
+        z[:, x[0, :, 0] > 0] = -1.0
+        return y, z
+
+    export_and_compare(function, uniform(3, 5, 6), **DYNAMIC)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.float64])
+def test_other_types(dtype: torch.dtype) -> None:
+    x = integers(4, 5, low=0, high=9).to(dtype)
+
+    def function(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = x.clone()
+        y[:, 2] = 1
+        return y, x[:, 1::2], x[I([1, -1])], x.gather(1, I([[3, 0]])), x.scatter(0, I([[3]]), 0)
+
+    export_and_compare(function, x)
+
+
+def test_rank_zero() -> None:
+    x = torch.tensor(0.7)
+    export_and_compare(lambda x: (x.index_select(0, I([0])), x.gather(0, I(0))), x)
+
+
+def test_index_by_mask_is_refused() -> None:
+    with pytest.raises(UnsupportedOpError, match="shapes ahead of a run"):
+        export_and_compare(lambda x: x[x > 0], uniform(3, 4))
+
+
+def test_scatters_that_tract_lacks_are_refused() -> None:
+    x, i = uniform(3, 4), integers(3, 4, low=0, high=2)
+    with pytest.raises(UnsupportedOpError, match="no scatter that takes the mean"):
+        export_and_compare(lambda x, i: x.scatter_reduce(0, i, x, "mean"), x, i)
+    with pytest.raises(UnsupportedOpError, match="leaves out the elements"):
+        export_and_compare(lambda x, i: x.scatter_reduce(0, i, x, "sum", include_self=False), x, i)
