@@ -10,6 +10,7 @@ import re
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from PIL import Image
 from rich.console import Console
 from rich.markup import escape
 from torchvision.models import ViT_B_16_Weights, vit_b_16
+
 from torchtract import TractNNEF, errors, export_model_to_nnef, load
 
 console = Console()
@@ -26,16 +28,16 @@ console = Console()
 def seeded_vit() -> torch.nn.Module:
     """torchvision's ViT-B/16 with random weights. Its head starts as zeros: initialise it too."""
     torch.manual_seed(0)
-    model = vit_b_16()
+    model = vit_b_16().eval()
     torch.nn.init.normal_(model.heads.head.weight, std=0.02)
-    return model.eval()
+    return cast("torch.nn.Module", model)
 
 
 def photograph() -> torch.Tensor:
     """Matplotlib's portrait of Grace Hopper as ViT's input: [1, 3, 224, 224], float32."""
-    with cbook.get_sample_data("grace_hopper.jpg") as file:
-        image = Image.open(file).convert("RGB")
-    return ViT_B_16_Weights.DEFAULT.transforms()(image).unsqueeze(0)
+    image = Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
+    pixels: torch.Tensor = ViT_B_16_Weights.DEFAULT.transforms()(image)
+    return pixels.unsqueeze(0)
 
 
 def export(model: torch.nn.Module, input_data_sample: torch.Tensor, folder: Path) -> Path:
@@ -59,7 +61,8 @@ def graph_lines(path: Path, pattern: str) -> list[str]:
     with tarfile.open(path) as archive:
         member = archive.extractfile("graph.nnef")
         assert member is not None
-        return [line.strip() for line in member.read().decode().splitlines() if re.search(pattern, line)]
+        lines = member.read().decode().splitlines()
+    return [line.strip() for line in lines if re.search(pattern, line)]
 
 
 def step(text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from torchtract import TractNNEF, export_model_to_nnef, load
 from torchtract.check.io import _tensors
 from torchtract.runtime import Model

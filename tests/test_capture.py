@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+
 from torchtract.capture import Capture, DynamicAxes, capture
 from torchtract.errors import CaptureError
 from torchtract.sizes import Assertion
@@ -16,7 +17,8 @@ class Pair(nn.Module):
         self.linear = nn.Linear(4, 2)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
-        return self.linear(x if y is None else x + y)
+        result: torch.Tensor = self.linear(x if y is None else x + y)
+        return result
 
 
 def captured(

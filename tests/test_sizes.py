@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from torchtract.errors import CaptureError
 from torchtract.sizes import Assertion, assertions_of, evaluate, resize
 
@@ -31,7 +32,10 @@ def test_assertions_hold_or_not(text: str, sizes: dict[str, int], holds: bool) -
 
 def test_scenarios_are_told_from_assertions() -> None:
     lines = ["tract_assert tg: S==1", "tract_assert B >= 1", "tract_symbol Q"]
-    assert [(a.scenario, a.text) for a in assertions_of(lines)] == [("tg", "S==1"), (None, "B >= 1")]
+    assert [(a.scenario, a.text) for a in assertions_of(lines)] == [
+        ("tg", "S==1"),
+        (None, "B >= 1"),
+    ]
 
 
 @pytest.mark.parametrize("line", ["B", "B >=", "B = 1", "B != 2", "len(B) > 1", "B > 1.5"])

@@ -256,9 +256,7 @@ def _export(
     dynamic = shapes.dynamic_shapes(model, args, kwargs) if axes else None
     try:
         with torch.no_grad():
-            return torch.export.export(
-                model, args, kwargs, dynamic_shapes=dynamic, strict=False
-            )
+            return torch.export.export(model, args, kwargs, dynamic_shapes=dynamic, strict=False)
     except Exception as error:
         raise CaptureError(
             f"model={type(model).__name__}: torch.export could not capture it as one graph, "

@@ -47,11 +47,8 @@ def write_debug_bundle(
 
 def _npz(tensors: list[torch.Tensor]) -> bytes:
     buffer = io.BytesIO()
-    arrays = {
-        f"input_{i}": (t.float() if t.dtype == torch.bfloat16 else t).numpy()
-        for i, t in enumerate(tensors)
-    }
-    np.savez(buffer, **arrays)
+    arrays = [(t.float() if t.dtype == torch.bfloat16 else t).numpy() for t in tensors]
+    np.savez(buffer, *arrays)
     return buffer.getvalue()
 
 

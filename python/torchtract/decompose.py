@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,7 +22,8 @@ def decompose(program: ExportedProgram) -> ExportedProgram:
     """
     if not any(_needs_work(node) for node in program.graph.nodes):
         return program
-    return program.run_decompositions(_table())
+    decomposed: ExportedProgram = program.run_decompositions(_table())
+    return decomposed
 
 
 def _needs_work(node: torch.fx.Node) -> bool:
@@ -34,9 +34,9 @@ def _needs_work(node: torch.fx.Node) -> bool:
     return lowering_of(node.target) is None or node.target._schema.is_mutable
 
 
-def _table() -> dict[OpOverload, Callable[..., Any]]:
+def _table() -> Any:
     """Torch's decompositions, those of its core operators too, minus what has a lowering."""
-    table = default_decompositions()
+    table: Any = default_decompositions()
     for overload, rule in global_decomposition_table["post_autograd"].items():
         if isinstance(overload, OpOverload) and overload not in table:
             table[overload] = rule

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchtract as tt
 
+import torchtract as tt
 from benchmarks.measure import race
 from benchmarks.report import Comparison, Report
 from benchmarks.runners import load_official

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torchtract as tt
 
-from benchmarks.conftest import Archives
+import torchtract as tt
+from benchmarks.archives import Archives
 from benchmarks.measure import race
 from benchmarks.report import Comparison, Report
 from benchmarks.vit import images
@@ -16,7 +16,7 @@ from benchmarks.vit import images
 def test_check_io(
     report: Report, rounds: Callable[[int], int], vit: torch.nn.Module, archives: Archives
 ) -> None:
-    model = tt.load(archives.ours)
+    model = tt.load(archives.torchtract)
     sample = images(1)
     sizes = [row.sizes["B"] for row in tt.check_io(vit, model, sample).rows]
     runnable = model.compile()  # as check_io does
@@ -31,7 +31,7 @@ def test_check_io(
     seconds = race(
         {
             "check_io": lambda: tt.check_io(vit, model, sample),
-            "load + check_io": lambda: tt.check_io(vit, tt.load(archives.ours), sample),
+            "load + check_io": lambda: tt.check_io(vit, tt.load(archives.torchtract), sample),
             "runs": runs,
         },
         rounds(5),

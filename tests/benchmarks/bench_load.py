@@ -6,22 +6,20 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torchtract as tt
-
-from benchmarks.conftest import Archives
+from benchmarks.archives import Archives
 from benchmarks.measure import Samples, alternate
 from benchmarks.report import Comparison, Report
 from benchmarks.runners import load_official
 
 
-def test_load_and_compile(
-    report: Report, rounds: Callable[[int], int], archives: Archives
-) -> None:
+def test_load_and_compile(report: Report, rounds: Callable[[int], int], archives: Archives) -> None:
     stages = alternate(
         {
-            "torchtract": partial(_stages, archives.ours, tt.load, tt.Model.compile),
-            "tract": partial(_stages, archives.ours, load_official, lambda m: m.into_runnable()),
+            "torchtract": partial(_stages, archives.torchtract, tt.load, tt.Model.compile),
+            "tract": partial(_stages, archives.torchtract, load_official, _into_runnable),
         },
         rounds(5),
     )
@@ -32,8 +30,12 @@ def test_load_and_compile(
         report.add(Comparison(what, ours, theirs))
 
 
+def _into_runnable(model: Any) -> Any:
+    return model.into_runnable()
+
+
 def _stages(
-    path: Path, load: Callable[[Path], tt.Model], compile_: Callable[[tt.Model], object]
+    path: Path, load: Callable[[Path], Any], compile_: Callable[[Any], object]
 ) -> tuple[float, float]:
     """Seconds of loading and of compiling."""
     started = perf_counter()

@@ -29,6 +29,6 @@ def conditions() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    models = re.findall(r"^model name\s*: (.*)$", cpuinfo.read_text() if cpuinfo.exists() else "", re.M)
-    return models[0] if models else platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")  # Linux's; platform.processor() is empty or vague there
+    found = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()

@@ -1,47 +1,28 @@
-"""The options of a benchmark run, what it measures, and the report at its end."""
+"""The options of a benchmark run, what its benchmarks share, and the report at its end."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
 
-from benchmarks import exporters
+from benchmarks.archives import Archives
 from benchmarks.conditions import conditions
 from benchmarks.report import Report
-from benchmarks.vit import images, seeded_vit
+from benchmarks.vit import seeded_vit
 
 _REPORT = pytest.StashKey[Report]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("benchmarks")
-    group.addoption("--quick", action="store_true", help="one or two rounds: to try, not to quote")
+    group.addoption("--quick", action="store_true", help="two rounds: to try, not to quote")
     group.addoption("--report-json", type=Path, metavar="PATH", help="where to write the figures")
-
-
-@dataclass(frozen=True)
-class Archives:
-    """The ViT in files: NNEF by ours and by torch-to-nnef, and ONNX."""
-
-    folder: Path
-
-    @property
-    def ours(self) -> Path:
-        return self.folder / "torchtract.nnef.tgz"
-
-    @property
-    def torch_to_nnef(self) -> Path:
-        return self.folder / "torch_to_nnef.nnef.tgz"
-
-    @property
-    def onnx(self) -> Path:
-        return self.folder / "torch.onnx"
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +33,9 @@ def report(pytestconfig: pytest.Config) -> Report:
 
 @pytest.fixture(scope="session")
 def rounds(pytestconfig: pytest.Config) -> Callable[[int], int]:
-    """How many rounds to make instead of so many."""
+    """How many rounds to make where so many are due."""
     quick: bool = pytestconfig.getoption("--quick")
-    return lambda full: min(full, 2) if quick else full
+    return lambda due: min(due, 2) if quick else due
 
 
 @pytest.fixture(scope="session")
@@ -63,24 +44,26 @@ def vit() -> torch.nn.Module:
 
 
 @pytest.fixture(scope="session")
-def archives(vit: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Archives:
-    """The files, made once; to the exports that are measured this is the warm-up."""
-    made = Archives(tmp_path_factory.mktemp("vit"))
-    exporters.export(exporters.OURS, made.ours)
-    exporters.export(exporters.TORCH_TO_NNEF, made.torch_to_nnef)
-    batch = torch.export.Dim("batch")
-    torch.onnx.export(
-        vit, (images(2),), made.onnx, dynamo=True, dynamic_shapes=({0: batch},), verbose=False
-    )
-    return made
+def scratch() -> Iterator[Path]:
+    """A folder that goes away: pytest's tmp_path would keep gigabytes for three runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+@pytest.fixture(scope="session")
+def archives(vit: torch.nn.Module, scratch: Path) -> Archives:
+    return Archives.write(vit, scratch)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     report = config.stash.get(_REPORT, None)
     if report is None:
         return
     terminalreporter.section("measured")
     Console(width=None if sys.stdout.isatty() else 120).print(report)
-    if path := config.getoption("--report-json"):
+    path: Path | None = config.getoption("--report-json")
+    if path is not None:
         report.write(path)
         terminalreporter.write_line(f"written to {path}")

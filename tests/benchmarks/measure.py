@@ -1,4 +1,7 @@
-"""Contenders that take turns, so that whatever slows the machine down slows all of them."""
+"""Contenders that take turns, so that what slows the machine down slows all of them.
+
+(pytest-benchmark times one function after the other, and minutes lie between two of them.)
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import random
 import statistics
 import time
 import timeit
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-__all__ = ["Samples", "Timings", "alternate", "race", "timed"]
+__all__ = ["Samples", "alternate", "race"]
 
 T = TypeVar("T")
 
@@ -23,7 +27,7 @@ class Samples:
     """What one contender took, once for each round."""
 
     name: str
-    values: Sequence[float]
+    values: list[float]
 
     @property
     def minimum(self) -> float:
@@ -33,8 +37,14 @@ class Samples:
     def median(self) -> float:
         return statistics.median(self.values)
 
-
-Timings = Mapping[str, Samples]
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {
+            "name": self.name,
+            "minimum": self.minimum,
+            "median": self.median,
+            "all": self.values,
+        }
 
 
 def alternate(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
@@ -48,13 +58,17 @@ def alternate(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[st
     return found
 
 
-def timed(call: Callable[[], object], calls: int = 1) -> Callable[[], float]:
-    """A function that makes so many calls and gives the seconds that one took."""
-    return lambda: timeit.timeit(call, number=calls) / calls
+def race(
+    contenders: Mapping[str, Callable[[], object]], rounds: int, calls: int = 1
+) -> dict[str, Samples]:
+    """Seconds that a call of each contender took, the mean of so many calls in each round.
 
-
-def race(contenders: Mapping[str, Callable[[], object]], rounds: int, calls: int = 1) -> Timings:
-    """Seconds of a call of each contender, after a turn that does not count."""
-    turns = {name: timed(call, calls) for name, call in contenders.items()}
+    A first turn of each does not count.
+    """
+    turns = {name: partial(_seconds, call, calls) for name, call in contenders.items()}
     alternate(turns, rounds=1)
     return {name: Samples(name, values) for name, values in alternate(turns, rounds).items()}
+
+
+def _seconds(call: Callable[[], object], calls: int) -> float:
+    return timeit.timeit(call, number=calls) / calls

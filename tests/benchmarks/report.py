@@ -1,4 +1,4 @@
-"""What was measured, ours beside a peer's, as a table and as JSON."""
+"""What was measured, one figure beside another, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -16,28 +17,26 @@ from benchmarks.measure import Samples
 
 __all__ = ["Comparison", "Report"]
 
-_SCALES = {
-    "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
-    "MB": ((1.0, "MB"),),
-}
+_SCALES = {"s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")), "MB": ((1.0, "MB"),)}
+_VERDICTS = {None: ("", ""), True: ("reached", "green"), False: ("not reached", "yellow")}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure of ours beside a peer's.
+    """One figure beside another.
 
     Attributes:
         what: was done.
-        ours: what it took.
-        peer: what the same took beside it.
+        measured: what it took.
+        beside: what the same took in another way.
         unit: of both, `s` or `MB`.
-        target: the largest ratio to reach, of the minima and of the medians.
+        target: the largest ratio to reach.
         excess_target: the largest difference to reach, in `unit`, where no ratio is asked for.
     """
 
     what: str
-    ours: Samples
-    peer: Samples
+    measured: Samples
+    beside: Samples
     unit: str = "s"
     target: float | None = None
     excess_target: float | None = None
@@ -45,18 +44,14 @@ class Comparison:
     @property
     def ratios(self) -> tuple[float, float]:
         """Of the minima and of the medians."""
-        return (
-            self.ours.minimum / self.peer.minimum,
-            self.ours.median / self.peer.median,
-        )
+        a, b = self.measured, self.beside
+        return a.minimum / b.minimum, a.median / b.median
 
     @property
     def excesses(self) -> tuple[float, float]:
         """Differences of the minima and of the medians, in `unit`."""
-        return (
-            self.ours.minimum - self.peer.minimum,
-            self.ours.median - self.peer.median,
-        )
+        a, b = self.measured, self.beside
+        return a.minimum - b.minimum, a.median - b.median
 
     @property
     def reached(self) -> bool | None:
@@ -66,18 +61,29 @@ class Comparison:
         return None if self.target is None else max(self.ratios) <= self.target
 
     def to_dict(self) -> dict[str, Any]:
-        found = {
+        """Plain data, for JSON."""
+        return {
             "what": self.what,
             "unit": self.unit,
-            "ours": _samples_dict(self.ours),
-            "peer": _samples_dict(self.peer),
-            "ratio": dict(zip(("minimum", "median"), self.ratios, strict=True)),
+            "measured": self.measured.to_dict(),
+            "beside": self.beside.to_dict(),
+            "ratio": _minimum_and_median(self.ratios),
             "target": self.target,
+            "excess": _minimum_and_median(self.excesses),
+            "excess_target": self.excess_target,
+            "reached": self.reached,
         }
+
+    def cells(self) -> tuple[str | Text, ...]:
+        """The row of the table."""
+        ratio = "{:.2f} / {:.2f}".format(*self.ratios)
+        target = "" if self.target is None else f"<= {self.target:.2f}"
         if self.excess_target is not None:
-            found["excess"] = dict(zip(("minimum", "median"), self.excesses, strict=True))
-            found["excess_target"] = self.excess_target
-        return {**found, "reached": self.reached}
+            minimum, median = self.excesses
+            ratio += f"\n{minimum:+.2f} / {median:+.2f} {self.unit}"
+            target = f"\n<= +{self.excess_target:.2f} {self.unit}"
+        both = (f"{s.name}\n{_amounts(s, self.unit)}" for s in (self.measured, self.beside))
+        return self.what, *both, ratio, target, Text(*_VERDICTS[self.reached])
 
 
 @dataclass
@@ -91,51 +97,32 @@ class Report:
         self.comparisons.extend(comparisons)
 
     def write(self, path: Path) -> None:
+        """Write all of it as JSON."""
         rows = [comparison.to_dict() for comparison in self.comparisons]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"conditions": self.conditions, "comparisons": rows}, indent=2))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = Table(title="ViT-B/16, minimum / median", title_justify="left")
+        table = Table(title="ViT-B/16: minimum / median", title_justify="left", box=SIMPLE_HEAD)
         table.add_column("")
-        for column in ("ours", "peer", "ratio", "target"):
+        for column in ("measured", "beside", "ratio", "target"):
             table.add_column(column, justify="right")
         table.add_column("")
         for comparison in self.comparisons:
-            table.add_row(*_cells(comparison))
+            table.add_row(*comparison.cells())
         yield table
         for name, value in self.conditions.items():
-            text = ", ".join(f"{k} {v}" for k, v in value.items()) if name == "versions" else value
-            yield Text(f"{name}: {text}")
+            if isinstance(value, Mapping):
+                value = ", ".join(f"{package} {version}" for package, version in value.items())
+            yield Text(f"{name}: {value}")
 
 
-def _samples_dict(samples: Samples) -> dict[str, Any]:
-    return {
-        "name": samples.name,
-        "minimum": samples.minimum,
-        "median": samples.median,
-        "samples": list(samples.values),
-    }
-
-
-def _cells(row: Comparison) -> tuple[str | Text, ...]:
-    target = "" if row.target is None else f"<= {row.target:.2f}"
-    if row.excess_target is not None:
-        target = f"<= +{row.excess_target:.1f} {row.unit}"
-    verdict = {
-        None: Text(""),
-        True: Text("reached", style="green"),
-        False: Text("not reached", style="yellow"),
-    }
-    ratio = "{:.2f} / {:.2f}".format(*row.ratios)
-    if row.excess_target is not None:
-        ratio += "\n{:+.2f} / {:+.2f} {}".format(*row.excesses, row.unit)
-    peer = f"{row.peer.name}\n{_amounts(row.peer, row.unit)}"
-    return row.what, f"{row.ours.name}\n{_amounts(row.ours, row.unit)}", peer, ratio, target, verdict[row.reached]
+def _minimum_and_median(pair: tuple[float, float]) -> dict[str, float]:
+    return {"minimum": pair[0], "median": pair[1]}
 
 
 def _amounts(samples: Samples, unit: str) -> str:
-    """Minimum and median, in a multiple of the unit that suits the larger."""
-    fitting = (s for s in _SCALES[unit] if samples.median >= s[0])
-    scale, name = next(fitting, _SCALES[unit][-1])
-    return f"{samples.minimum / scale:.3g} / {samples.median / scale:.3g} {name}"
+    """Minimum and median, in the largest multiple of the unit that they reach."""
+    reached = (scale for scale in _SCALES[unit] if samples.minimum >= scale[0])
+    factor, name = next(reached, _SCALES[unit][-1])
+    return f"{samples.minimum / factor:.3g} / {samples.median / factor:.3g} {name}"

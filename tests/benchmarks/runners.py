@@ -11,9 +11,10 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 import tract
+
 import torchtract as tt
 
-__all__ = ["Runner", "official_tract", "onnx_runtime", "pytorch", "torchtract", "torch_threads"]
+__all__ = ["Runner", "load_official", "official_tract", "onnx_runtime", "pytorch", "torchtract"]
 
 Array: TypeAlias = npt.NDArray[np.float32]
 Runner: TypeAlias = Callable[[Array], Array]

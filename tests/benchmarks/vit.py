@@ -11,9 +11,10 @@ __all__ = ["images", "seeded_vit"]
 def seeded_vit() -> torch.nn.Module:
     """torchvision's ViT-B/16 with random weights. Its head starts as zeros: initialise it too."""
     torch.manual_seed(0)
-    model = vit_b_16()
-    torch.nn.init.normal_(model.heads.head.weight, std=0.02)
-    return model.eval()
+    vit = vit_b_16()
+    torch.nn.init.normal_(vit.heads.head.weight, std=0.02)
+    model: torch.nn.Module = vit.eval()
+    return model
 
 
 def images(batch: int) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from torchtract.check.compare import LEVELS, compare, tolerance_for
 
 NAN, INF = float("nan"), float("inf")
@@ -27,7 +28,9 @@ NAN, INF = float("nan"), float("inf")
 )
 def test_one_element(actual: float, expected: float, ok: bool) -> None:
     result = compare(
-        np.float32([0, actual]), np.float32([0, expected]), LEVELS["approximate"]
+        np.array([0, actual], np.float32),
+        np.array([0, expected], np.float32),
+        LEVELS["approximate"],
     )
     assert result.ok is ok
     if not ok:
@@ -37,8 +40,10 @@ def test_one_element(actual: float, expected: float, ok: bool) -> None:
 
 
 def test_the_worst_element_is_the_one_farthest_outside_its_own_tolerance() -> None:
-    expected = np.float32([[1000.0, 0.0]])
-    result = compare(expected + np.float32([[0.4, 0.01]]), expected, LEVELS["approximate"])
+    expected = np.array([[1000.0, 0.0]], np.float32)
+    result = compare(
+        expected + np.array([[0.4, 0.01]], np.float32), expected, LEVELS["approximate"]
+    )
     assert result.index == (0, 1)
     assert (result.expected, result.actual) == (0.0, pytest.approx(0.01))
     assert result.max_abs == pytest.approx(0.4, rel=1e-3)
@@ -47,7 +52,7 @@ def test_the_worst_element_is_the_one_farthest_outside_its_own_tolerance() -> No
 def test_integers_and_booleans_are_exact_at_every_level() -> None:
     for dtype in (np.int64, np.uint8, np.bool_):
         assert tolerance_for("ultra", np.dtype(dtype)) == LEVELS["exact"]
-    large = np.int64([2**53])
+    large = np.array([2**53])
     assert not compare(large + 1, large, LEVELS["exact"]).ok
 
 

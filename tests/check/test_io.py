@@ -6,8 +6,9 @@ import warnings
 
 import pytest
 import torch
-from harness import export
 from torch import nn
+
+from harness import export
 from torchtract import check_io
 from torchtract.check.example import Example
 from torchtract.errors import ConstantReferenceWarning, MismatchError, RunError
@@ -83,9 +84,7 @@ def test_a_difference_in_shape_or_type_is_a_mismatch() -> None:
 def test_sizes_that_pytorch_refuses_are_left_out_and_reported() -> None:
     axes = {"x": {2: "S"}}
     convolution = nn.Conv1d(1, 1, 3).eval()
-    model = export(
-        convolution, torch.rand(1, 1, 8), dynamic_axes=axes, input_names=["x"]
-    )
+    model = export(convolution, torch.rand(1, 1, 8), dynamic_axes=axes, input_names=["x"])
     report = check_io(convolution, model, (torch.rand(1, 1, 8),))
     assert any(line.startswith("S=1:") for line in report.refused)
     assert {row.sizes["S"] for row in report.rows} == {8, 9}
@@ -106,9 +105,9 @@ def test_a_constant_reference_warns_and_another_does_not() -> None:
 
 def test_arguments_and_levels_that_do_not_fit_are_refused() -> None:
     model = exported()
-    with pytest.raises(RunError, match="1 tensors don't fit.*2 inputs"):
+    with pytest.raises(RunError, match=r"1 tensors don't fit.*2 inputs"):
         check_io(Scaled().eval(), model, (torch.rand(4, 6),))
-    with pytest.raises(ValueError, match="'loose'.*approximate"):
+    with pytest.raises(ValueError, match=r"'loose'.*approximate"):
         check_io(Scaled().eval(), model, example(), tolerance="loose")
 
 

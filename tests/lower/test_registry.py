@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from torchtract.errors import LoweringError
 from torchtract.lower import Builder, Refusal, Value, lowering_of, lowers
 
@@ -28,7 +29,7 @@ def test_a_parameter_that_the_schema_lacks_is_refused() -> None:
 
 def test_a_packet_is_no_overload() -> None:
     with pytest.raises(LoweringError, match="names no overload"):
-        lowers(aten.cummin)(lambda b, x: x)  # type: ignore[arg-type]
+        lowers(aten.cummin)(lambda _, x: x)  # type: ignore[arg-type]
 
 
 def test_arguments_are_bound_by_name_position_and_default() -> None:
@@ -46,6 +47,6 @@ def test_an_argument_without_a_counterpart_is_refused_unless_it_has_its_default(
     lowering = lowering_of(aten.relu.default)
     assert lowering is not None
     overload = aten.cummax.default
-    local = type(lowering)(overload, lambda b, x: x, ("x",))
+    local = type(lowering)(overload, lambda _, x: x, ("x",))
     with pytest.raises(Refusal, match="dim=1"):
         local.bind(("x", 1), {})

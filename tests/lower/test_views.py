@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._sympy.functions import FloorDiv
+
 from torchtract.lower.value import Value
 from torchtract.lower.views import View
 

@@ -8,6 +8,7 @@ import sys
 import tarfile
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -145,6 +146,15 @@ def test_a_variable_that_can_not_be_loaded_leaves_nothing_behind(form: str, tmp_
     with pytest.raises(Broken):
         write_archive(graph, tmp_path / f"new_{form}")
     assert contents(tmp_path) == before
+
+
+def test_several_threads_may_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "m.nnef.tgz"
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(write_archive, linear(), path) for _ in range(20)]:
+            done.result()
+    assert list(tmp_path.iterdir()) == [path]
+    torchtract.load(path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")

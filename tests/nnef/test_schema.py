@@ -28,6 +28,11 @@ def test_embedded_version_is_the_one_that_is_linked() -> None:
 def test_table_is_read_whole() -> None:
     lines = "".join(OPERATORS.values()).replace("\n            ", " ").split("\n")
     assert len(ALL) == len(set(ALL)) == sum(1 for line in lines if line.strip())
+    marks = sum(line.count("@") for line in lines)
+    oldest = schema.known_versions()[0]
+    read = [v for op in schema._OPERATORS.values() for v in op.since.values() if v != oldest]
+    assert len(read) == marks
+    assert set(read) <= set(schema.known_versions())
     assert schema.parameters_of("conv") == (
         *("input", "filter", "bias"),
         *("border", "padding", "stride", "dilation", "groups"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from torchtract.nnef import Graph, Operation, Ref, Variable
 from torchtract.passes import run_passes
 

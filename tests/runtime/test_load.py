@@ -184,7 +184,9 @@ def test_an_unknown_operator_is_named(relu: Path) -> None:
 )  # fmt: skip
 def test_all_registries_are_there(relu: Path, registry: str) -> None:
     graph = relu / "graph.nnef"
-    graph.write_text(graph.read_text().replace("graph net", f"extension tract_registry {registry};\ngraph net"))
+    graph.write_text(
+        graph.read_text().replace("graph net", f"extension tract_registry {registry};\ngraph net")
+    )
     assert load(relu).symbols == ("B",)
 
 

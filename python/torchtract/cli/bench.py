@@ -24,7 +24,8 @@ from torchtract.runtime.tables import Table
 
 __all__ = ["bench"]
 
-_SECONDS = 2.0
+SECONDS = 2.0
+"""How long to measure."""
 _FEWEST_RUNS, _MOST_RUNS = 5, 100_000
 
 
@@ -71,7 +72,7 @@ def bench(
 def _measure(call: Callable[[], object], runs: int | None) -> list[float]:
     """Seconds that each of several calls takes."""
     seconds: list[float] = []
-    end = perf_counter() + _SECONDS
+    end = perf_counter() + SECONDS
     fewest, most = (_FEWEST_RUNS, _MOST_RUNS) if runs is None else (runs, runs)
     while len(seconds) < fewest or (len(seconds) < most and perf_counter() < end):
         started = perf_counter()

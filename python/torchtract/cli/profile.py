@@ -20,6 +20,9 @@ from torchtract.cli.output import brief_errors, doing, print_json, show
 
 __all__ = ["profile"]
 
+SECONDS = 2.0
+"""How long to measure."""
+
 
 def profile(
     path: ModelPath,
@@ -41,8 +44,8 @@ def profile(
         inputs = read_npz(input_path) if input_path else random_inputs(model)
         with doing("Compiling"):
             runnable = model.compile(threads=threads)
-        with doing("Measuring for 2 seconds"):
-            measured = runnable.profile(inputs, max_seconds=2.0)
+        with doing("Measuring"):
+            measured = runnable.profile(inputs, max_seconds=SECONDS)
         if as_json:
             print_json(measured.to_dict())
         else:

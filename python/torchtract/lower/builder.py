@@ -109,10 +109,8 @@ class Builder:
 
     def _argument(self, value: Any) -> Argument:
         match value:
-            case Value(literal=None, name=name):
-                return Ref(name)
-            case Value(literal=literal):
-                return literal
+            case Value():
+                return Ref(value.name) if value.literal is None else value.literal
             case sympy.Integer():
                 return int(value)
             case sympy.Expr():

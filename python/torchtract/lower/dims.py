@@ -46,7 +46,7 @@ class _DimPrinter(StrPrinter):  # type: ignore[misc]
         simple = isinstance(expr, (sympy.Symbol, sympy.Integer, sympy.Pow))
         return text if simple else f"({text})"
 
-    def _print_Add(self, expr: sympy.Expr, order: object = None) -> str:
+    def _print_Add(self, expr: sympy.Expr, order: object = None) -> str:  # noqa: ARG002
         # Numbers last and no leading minus: `S - 1`, as people write it.
         terms = sorted(
             expr.args, key=lambda a: (a.is_Integer, a.could_extract_minus_sign(), str(a))

@@ -145,7 +145,8 @@ class _Walk:
 
     def _finish(self, node: torch.fx.Node) -> None:
         signature = self.program.graph_signature
-        for spec, value in zip(signature.output_specs, node.args[0], strict=True):
+        outputs: Any = node.args[0]
+        for spec, value in zip(signature.output_specs, outputs, strict=True):
             if spec.kind != OutputKind.USER_OUTPUT:
                 raise CaptureError(
                     f"{spec.target}: can't be exported, since forward changes it in place and "
@@ -163,7 +164,11 @@ class _Walk:
             *self.graph.variables,
         )
         self.builder.enter("output", "", (value,))
-        return value.name if plain else self.builder.emit("tract_core_cast", value, to=value.dtype).name
+        return (
+            value.name
+            if plain
+            else self.builder.emit("tract_core_cast", value, to=value.dtype).name
+        )
 
     def _name_outputs(self) -> None:
         count = len(self.graph.outputs)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import torch
 from torch._ops import OpOverload
 
 from torchtract.errors import LoweringError
@@ -48,7 +47,7 @@ class Lowering:
             default = parameter.default_value if parameter.has_default_value() else None
             value = args[position] if position < len(args) else kwargs.get(parameter.name, default)
             if name in known:
-                bound[name] = _in_full(value, parameter.N)
+                bound[name] = _in_full(value, getattr(parameter, "N", None))
             elif given and value is not None and value != default and parameter.name not in _INERT:
                 raise Refusal(f"its argument {parameter.name}={value!r} has no lowering")
         return bound
@@ -123,4 +122,3 @@ def _python_name(schema_name: str, known: tuple[str, ...]) -> str:
     if schema_name in ("self", "input") and schema_name not in known:
         return "x"
     return f"{schema_name}_" if f"{schema_name}_" in known else schema_name
-

@@ -27,11 +27,10 @@ class Fact:
 
     @property
     def rank(self) -> int:
+        """Number of axes."""
         return len(self.shape)
 
-    def of(
-        self, *, dtype: torch.dtype | None = None, shape: Sequence[Size] | None = None
-    ) -> Fact:
+    def of(self, *, dtype: torch.dtype | None = None, shape: Sequence[Size] | None = None) -> Fact:
         """The same with another element type or shape."""
         return Fact(dtype or self.dtype, self.shape if shape is None else tuple(shape))
 

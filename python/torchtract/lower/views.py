@@ -42,6 +42,7 @@ class View:
         return cls(value, tuple((size,) for size in value.shape), axes)
 
     def size(self, atom: tuple[int, int]) -> Size:
+        """How large an atom is."""
         return self.atoms[atom[0]][atom[1]]
 
     def transpose(self, order: Sequence[int]) -> View:

@@ -78,7 +78,7 @@ def _by_label(graph: Graph) -> dict[str, Variable]:
                 f"variable {label!r}: can't be written, since tract reads no file of that name; "
                 "use a label without empty parts, leading dots and backslashes."
             )
-        if found.setdefault(label, variable) is not variable and found[label] != variable:
+        if found.setdefault(label, variable) != variable:
             raise FormatError(
                 f"variable {label!r}: can't be written, since two different variables have this "
                 "label; give each of them one of its own."

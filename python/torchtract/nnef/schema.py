@@ -151,7 +151,7 @@ def _operator(op: str) -> _Operator:
 
 
 def _parse(registry: str, table: str) -> Iterator[tuple[str, _Operator]]:
-    for match in re.finditer(r"(\w+)\(([^;)]*)(?:;([^)]*))?\)(?: @(\S+))?", table):
+    for match in re.finditer(r"(\w+)\(([^;)]*)(?:;([^)]*))?\)(?:\s+@(\S+))?", table):
         name, tensors, attributes, since = match.groups(default="")
         versions = {"": since or _VERSIONS[0]}
         yield (

@@ -80,20 +80,27 @@ def format_argument(argument: Argument) -> str:
 
 def _integer(value: int) -> str:
     if value not in _INTEGERS:
-        raise FormatError(f"{value}: can't be written, since NNEF integers have 64 bits in tract.")
+        raise FormatError(
+            f"{value}: can't be written, since tract's integers have 64 bits; use a smaller one."
+        )
     return str(value)
 
 
 def _float(value: float) -> str:
     """The shortest text that gives the same float32, which is all that tract keeps of it."""
     if math.isnan(value):
-        raise FormatError("nan: can't be written, since NNEF has no literal for it.")
+        raise FormatError(
+            "nan: can't be written, since NNEF has no literal for it; put it into a variable."
+        )
     if math.isinf(value):
         return "inf" if value > 0 else "-inf"
     with np.errstate(over="ignore"):
         single = np.float32(value)
     if np.isinf(single):
-        raise FormatError(f"{value}: can't be written, since it is too large for a float32.")
+        raise FormatError(
+            f"{value}: can't be written, since it is too large for the float32 that literals are; "
+            "put it into a variable."
+        )
     if value == 0 or 1e-4 <= abs(value) < 1e16:
         return np.format_float_positional(single, trim="0")
     # before 0.23, tract knows no `1e+16`

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torchtract.runtime.tables import Table
-
-if TYPE_CHECKING:
-    from torchtract._native import NodeTuple
 
 _TRACT_NAMES = {
     "bool": "Bool",
@@ -66,9 +63,14 @@ class Node:
     outputs: tuple[Fact, ...]
 
     @classmethod
-    def of(cls, node: NodeTuple) -> Node:
-        """The native module's description of a node as a `Node`."""
-        name, op, inputs, outputs = node
+    def of(
+        cls,
+        name: str,
+        op: str,
+        inputs: Iterable[str],
+        outputs: Iterable[tuple[str, str, tuple[int | str, ...]]],
+    ) -> Node:
+        """A node from the native module's description of it."""
         return cls(name, op, tuple(inputs), tuple(Fact(*fact) for fact in outputs))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 from torchtract import _native
 from torchtract.errors import SymbolError
@@ -18,7 +18,7 @@ from torchtract.runtime.tables import Table
 _LARGEST_SIZE = 2**63 - 1
 
 
-def load(source: str | os.PathLike[str] | bytes) -> Model:
+def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Model:
     """Loads an NNEF model into tract.
 
     Args:
@@ -63,9 +63,9 @@ class Model:
 
     def nodes(self) -> list[Node]:
         """The nodes, in an order in which they can be computed."""
-        return [Node.of(node) for node in self._native.nodes()]
+        return [Node.of(*node) for node in self._native.nodes()]
 
-    def set(self, /, **symbols: int | str) -> Model:
+    def set(self, /, **symbols: SupportsIndex | str) -> Model:
         """Gives the model with values for some of its symbols.
 
         Args:

@@ -11,6 +11,7 @@ from pathlib import Path
 from torchtract import _native
 
 _Stamp = tuple[tuple[str, int, int], ...]
+_Setting = dict[str, int | str]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Origin:
 
     source: Path | bytes
     stamp: _Stamp = ()
-    settings: tuple[dict[str, int | str], ...] = ()
+    settings: tuple[_Setting, ...] = ()
 
     @classmethod
     def at(cls, path: Path) -> Origin:
@@ -36,7 +37,7 @@ class Origin:
         path = path.absolute()
         return cls(path, _stamp(path))
 
-    def with_setting(self, values: dict[str, int | str]) -> Origin:
+    def with_setting(self, values: _Setting) -> Origin:
         """The origin of the model that ``set(**values)`` gives."""
         return replace(self, settings=(*self.settings, values))
 
@@ -50,7 +51,9 @@ class Origin:
             model = model.set(values)
         return model
 
-    def __reduce__(self) -> tuple[type[Origin], tuple[bytes, _Stamp, tuple[dict[str, int | str], ...]]]:
+    def __reduce__(
+        self,
+    ) -> tuple[type[Origin], tuple[bytes, _Stamp, tuple[_Setting, ...]]]:
         return Origin, (self._archive(), (), self.settings)
 
     def _archive(self) -> bytes:

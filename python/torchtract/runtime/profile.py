@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -171,7 +171,7 @@ def _module_finder(modules: Iterable[str]) -> Callable[[str], str]:
     return find
 
 
-def _table(what: str, entries: list[tuple[str, NodeTime | GroupTime]], rows: int) -> Table:
+def _table(what: str, entries: Sequence[tuple[str, NodeTime | GroupTime]], rows: int) -> Table:
     left = len(entries) - rows
     title = f"by {what}" if left <= 0 else f"by {what}, {left} more not shown"
     columns = (what, ">time", ">share", ">GFLOP", ">GFLOP/s")

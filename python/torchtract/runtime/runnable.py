@@ -101,7 +101,7 @@ class Runnable:
 
     def nodes(self) -> list[Node]:
         """The nodes of the compiled network, in an order in which they can be computed."""
-        return [Node.of(node) for node in self._native.nodes()]
+        return [Node.of(*node) for node in self._native.nodes()]
 
     def _in_order(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
         """Joins inputs given by position and by name."""

@@ -30,8 +30,8 @@ class Table:
     def __rich__(self) -> RichTable:
         table = RichTable(title=Text(self.title), title_justify="left", box=SIMPLE_HEAD)
         for column in self.columns:
-            justify = "right" if column.startswith(">") else "left"
-            table.add_column(Text(column.lstrip(">")), justify=justify, overflow="fold")
+            title = Text(column.lstrip(">"))
+            table.add_column(title, justify="right" if title.plain != column else "left")
         for row in self.rows:
             table.add_row(*map(Text, row))
         return table

@@ -176,3 +176,8 @@ def test_norm_that_changes_its_statistics_is_refused(norm: Any) -> None:
 def test_normalize() -> None:
     sizes = [{"B": 1}, {"B": 7}]
     export_and_compare(F.normalize, uniform(3, 4, 5), dynamic_axes={"x0": {0: "B"}}, sizes=sizes)
+
+
+def test_epsilon_of_rms_norm_of_halves_is_that_of_floats() -> None:
+    x = uniform(3, 48, low=-1e-2, high=1e-2).half()
+    export_and_compare(nn.RMSNorm(48).half(), x, **HALF)

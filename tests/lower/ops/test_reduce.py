@@ -140,10 +140,11 @@ def test_the_first_of_equal_extremes(dtype: torch.dtype) -> None:
 
 def test_rank_zero() -> None:
     functions: list[Function] = [
-        *(torch.sum, torch.mean, torch.prod, torch.amax, torch.max, torch.argmax, torch.norm),
-        *(lambda x: x.sum(0), lambda x: x.cumsum(0), lambda x: x.max(0), torch.any),
+        *(torch.sum, torch.mean, torch.prod, torch.amax, torch.max, torch.norm, torch.any),
+        *(lambda x: x.sum(0), lambda x: x.cumsum(0), lambda x: x.max(0)),
     ]
-    export_and_compare(lambda x: [f(x + 1) for f in functions], torch.tensor(2.5))
+    export_and_compare(lambda x: [f(x + i) for i, f in enumerate(functions)], torch.tensor(2.5))
+    export_and_compare(lambda x: (torch.argmax(x), x + 1), torch.tensor(2.5))
 
 
 def test_axes_of_size_one() -> None:

@@ -31,6 +31,8 @@ def contract(b: Builder, terms: Sequence[str], operands: Sequence[Value], output
         terms: the letters of each operand's axes, none twice in one.
         output: the letters of the result's axes, each in some operand.
     """
+    if not operands[0].dtype.is_floating_point:
+        return _contract_integers(b, terms, operands, output)
     term, x = terms[0], operands[0]
     for i in range(1, len(terms)):
         later = set(output).union(*terms[i + 1 :])
@@ -40,6 +42,18 @@ def contract(b: Builder, terms: Sequence[str], operands: Sequence[Value], output
         term = joined
     term, x = _summed(b, (term, x), output)
     return b.transpose(x, [term.index(letter) for letter in output])
+
+
+def _contract_integers(
+    b: Builder, terms: Sequence[str], operands: Sequence[Value], output: str
+) -> Value:
+    """The same in float64, which keeps 53 bits: tract adds integers up in 32.
+
+    By way of int64, small types lose the upper bits as they do in PyTorch.
+    """
+    wide = [b.cast(x, torch.float64) for x in operands]
+    total = contract(b, terms, wide, output)
+    return b.cast(b.cast(total, torch.int64), b.result.dtype)
 
 
 def batched_product(b: Builder, x: Value, y: Value, equation: str) -> Value:
@@ -62,9 +76,6 @@ def _product(b: Builder, left: tuple[str, Value], right: tuple[str, Value], outp
     left, right = _without_ones(b, left, right), _without_ones(b, right, left)
     left, right = _summed(b, left, right[0] + output), _summed(b, right, left[0] + output)
     (term, x), (other, y) = left, right
-    require(x.dtype != torch.bool and not x.dtype.is_complex, f"tract has no sum of {x.dtype}")
-    if not x.dtype.is_floating_point:
-        return _product_of_integers(b, left, right, output)
     x, y = (_copied(b, v) if _is_broadcast(b, v) else v for v in (x, y))
     return b.einsum(f"{term},{other}->{output}", x, y)
 
@@ -86,22 +97,9 @@ def _summed(b: Builder, operand: tuple[str, Value], kept: str) -> tuple[str, Val
     """An operand summed over the axes that nothing else needs."""
     term, x = operand
     axes = [a for a, letter in enumerate(term) if letter not in kept]
-    return "".join(c for c in term if c in kept), b.reduce("sum_reduce", x, axes)
-
-
-def _product_of_integers(
-    b: Builder, left: tuple[str, Value], right: tuple[str, Value], output: str
-) -> Value:
-    """A contraction as products and a sum: tract's own has 32 bits, PyTorch's has 64."""
-    letters = output + "".join(c for c in left[0] if c in right[0] and c not in output)
-    factors: list[Value] = []
-    for term, x in (left, right):
-        order = [term.index(letter) for letter in letters if letter in term]
-        missing = [a for a, letter in enumerate(letters) if letter not in term]
-        factors.append(b.unsqueeze(b.transpose(b.cast(x, torch.int64), order), missing))
-    product = b.binary("mul", factors[0], factors[1])
-    total = b.reduce("sum_reduce", product, list(range(len(output), len(letters))))
-    return b.cast(total, left[1].dtype)
+    half = x.dtype in (torch.float16, torch.bfloat16)
+    total = b.reduce("sum_reduce", b.cast(x, torch.float32) if axes and half else x, axes)
+    return "".join(c for c in term if c in kept), b.cast(total, x.dtype)
 
 
 #: Operations behind which tract still finds a broadcast.

@@ -1,0 +1,152 @@
+"""Upsampling by nearest elements and by interpolation, and channels rearranged into space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import sympy
+import torch
+from torch.nn import functional as F
+
+from torchtract.lower.builder import Builder
+from torchtract.lower.checks import require, static_int
+from torchtract.lower.ops.elementwise import computed_in_float32
+from torchtract.lower.registry import lowers
+from torchtract.lower.value import Size, Value, size_of
+
+aten = torch.ops.aten
+
+
+def _nearest(mode: str) -> Callable[..., Value]:
+    def upsample(
+        b: Builder, x: Value, output_size: list[Size] | None, scale_factors: list[float] | None
+    ) -> Value:
+        """upsample_nearest2d.vec(Tensor input, SymInt[]? output_size, float[]? scale_factors)
+        -> Tensor
+        """
+        for axis, scale in _resized_axes(b, x, scale_factors):
+            x = _nearest_along(b, x, axis, b.result.shape[axis], scale, mode)
+        return x
+
+    return upsample
+
+
+def _interpolated(mode: str) -> Callable[..., Value]:
+    @computed_in_float32
+    def upsample(
+        b: Builder,
+        x: Value,
+        output_size: list[Size] | None,
+        align_corners: bool,
+        scale_factors: list[float] | None,
+    ) -> Value:
+        """upsample_bilinear2d.vec(Tensor input, SymInt[]? output_size, bool align_corners,
+        float[]? scale_factors) -> Tensor
+
+        Each axis is a product with the matrix that PyTorch's own interpolation has there.
+        """
+        require(x.dtype.is_floating_point, f"tract has no interpolation of {x.dtype}")
+        for axis, scale in _resized_axes(b, x, scale_factors):
+            size = static_int(x.shape[axis], f"size {axis} of its input")
+            count = static_int(b.result.shape[axis], f"size {axis} of its output")
+            rows = torch.eye(size, dtype=x.dtype)
+            matrix = _resized(rows, count, scale, mode, align_corners)
+            letters = "abcde"[: x.rank]
+            equation = f"{letters},{letters[axis]}z->{letters.replace(letters[axis], 'z')}"
+            x = b.einsum(equation, x, b.constant(matrix))
+        return x
+
+    return upsample
+
+
+for _mode, _overloads in {
+    "nearest": (
+        aten.upsample_nearest1d.vec,
+        aten.upsample_nearest2d.vec,
+        aten.upsample_nearest3d.vec,
+    ),
+    "nearest-exact": (
+        aten._upsample_nearest_exact1d.vec,
+        aten._upsample_nearest_exact2d.vec,
+        aten._upsample_nearest_exact3d.vec,
+    ),
+}.items():
+    lowers(*_overloads)(_nearest(_mode))
+
+lowers(
+    aten.upsample_linear1d.vec,
+    aten.upsample_bilinear2d.vec,
+    aten.upsample_trilinear3d.vec,
+)(_interpolated("bilinear"))
+lowers(aten.upsample_bicubic2d.vec)(_interpolated("bicubic"))
+
+
+@lowers(aten.pixel_shuffle.default)
+def pixel_shuffle(b: Builder, x: Value, upscale_factor: int) -> Value:
+    """pixel_shuffle(Tensor self, int upscale_factor) -> Tensor"""
+    r = upscale_factor
+    *batch, channels, height, width = x.shape
+    n = len(batch)
+    x = b.reshape(x, [*batch, size_of(sympy.sympify(channels) / r**2), r, r, height, width])
+    x = b.transpose(x, [*range(n), n, n + 3, n + 1, n + 4, n + 2])
+    return b.reshape(x, b.result.shape)
+
+
+@lowers(aten.pixel_unshuffle.default)
+def pixel_unshuffle(b: Builder, x: Value, downscale_factor: int) -> Value:
+    """pixel_unshuffle(Tensor self, int downscale_factor) -> Tensor"""
+    r = downscale_factor
+    *batch, channels, _, _ = x.shape
+    height, width = b.result.shape[-2:]
+    n = len(batch)
+    x = b.reshape(x, [*batch, channels, height, r, width, r])
+    x = b.transpose(x, [*range(n), n, n + 2, n + 4, n + 1, n + 3])
+    return b.reshape(x, b.result.shape)
+
+
+@lowers(aten.channel_shuffle.default, aten.native_channel_shuffle.default)
+def channel_shuffle(b: Builder, x: Value, groups: int) -> Value:
+    """channel_shuffle(Tensor self, SymInt groups) -> Tensor"""
+    batch, channels, *rest = x.shape
+    members = size_of(sympy.sympify(channels) / groups)
+    y = b.reshape(x, [batch, groups, members, *rest])
+    y = b.transpose(y, [0, 2, 1, *range(3, y.rank)])
+    return b.reshape(y, x.shape)
+
+
+def _resized_axes(
+    b: Builder, x: Value, scale_factors: Sequence[float] | None
+) -> Iterator[tuple[int, float | None]]:
+    """The spatial axes that change, each with its scale if the call gives one."""
+    scales = scale_factors or [None] * (x.rank - 2)
+    for axis, scale in enumerate(scales, 2):
+        if x.shape[axis] != b.result.shape[axis] or scale not in (None, 1):
+            yield axis, scale
+
+
+def _nearest_along(
+    b: Builder, x: Value, axis: int, count: Size, scale: float | None, mode: str
+) -> Value:
+    size = x.shape[axis]
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    times = sympy.sympify(count) / sympy.sympify(size)
+    if times.is_Integer and not isinstance(size, int):
+        x = b.broadcast(b.unsqueeze(x, [axis + 1]), [*before, size, int(times), *after])
+        return b.reshape(x, [*before, count, *after])
+    length = static_int(size, f"size {axis} of its input, no whole part of its output's,")
+    positions = torch.arange(length, dtype=torch.float32)[None]
+    index = _resized(positions, static_int(count, "its output"), scale, mode)[0]
+    like = x.of(shape=[*before, count, *after])
+    return b.emit("tract_core_gather", x, b.constant(index.long()), like=like, axis=axis)
+
+
+def _resized(
+    rows: torch.Tensor,
+    count: int,
+    scale: float | None,
+    mode: str,
+    align_corners: bool | None = None,
+) -> torch.Tensor:
+    """What PyTorch makes of each row of a matrix."""
+    target = {"size": [len(rows), count]} if scale is None else {"scale_factor": [1.0, scale]}
+    return F.interpolate(rows[None, None], mode=mode, align_corners=align_corners, **target)[0, 0]

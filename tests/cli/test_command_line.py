@@ -1,0 +1,183 @@
+"""What holds for every command: help, exit codes, errors, and what a terminal or a pipe gets."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import torchtract as package
+from cli.conftest import GRAPH, Record, Torchtract
+
+COMMANDS = ["dump", "profile", "run", "check", "bench"]
+MAIN = "from torchtract.cli import main; main()"
+posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and pipes")
+
+
+def start(*args: str | Path, program: str = MAIN) -> subprocess.Popen[str]:
+    """Starts the command line in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_version(torchtract: Torchtract) -> None:
+    result = torchtract("--version")
+
+    assert result.exit_code == 0
+    assert result.stdout == f"torchtract {package.__version__}\n"
+
+
+def test_help_lists_the_commands(torchtract: Torchtract) -> None:
+    result = torchtract("--help")
+
+    assert result.exit_code == 0
+    commands = result.stdout.partition("Commands:\n")[2]
+    assert [line.split()[0] for line in commands.strip().splitlines()] == COMMANDS
+    assert "..." not in commands
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_example_in_the_help_works(
+    torchtract: Torchtract,
+    command: str,
+    model: Path,
+    record: Record,
+    inputs: dict[str, Any],
+    outputs: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(model.parent)
+    model.rename("vit.nnef.tgz")
+    record("in.npz", **inputs)
+    record("out.npz", **outputs)
+
+    help_text = torchtract(command, "--help").stdout
+    program, *args = shlex.split(help_text.partition("Example:\n")[2])
+
+    assert program == "torchtract"
+    assert args[0] == command
+    result = torchtract(*args)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("args", [["dunp"], ["dump"], ["dump", "--no-such-option", "m"]])
+def test_usage_errors(torchtract: Torchtract, args: list[str]) -> None:
+    result = torchtract(*args)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: ")
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_missing_model(torchtract: Torchtract, command: str, record: Record, model: Path) -> None:
+    missing = model / "missing.nnef.tgz"
+    recording = [record("x.npz", x=np.zeros(1))] if command == "check" else []
+
+    result = torchtract(command, missing, *recording)
+
+    assert result.exit_code == 1
+    assert re.fullmatch(r"error: .*missing\.nnef\.tgz: no such file or folder\n", result.stderr)
+    assert result.stdout == ""
+
+
+def test_not_an_archive(torchtract: Torchtract, tmp_path: Path) -> None:
+    text = tmp_path / "text.nnef.tgz"
+    text.write_text("version 1.0;")
+
+    result = torchtract("dump", text)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert str(text) in result.stderr
+
+
+def test_debug_lets_the_exception_through(torchtract: Torchtract, tmp_path: Path) -> None:
+    result = torchtract("dump", "--debug", tmp_path / "missing")
+
+    assert result.exit_code == 1
+    assert isinstance(result.exception, package.errors.LoadError)
+
+    with start("dump", "--debug", tmp_path / "missing") as process:
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert stderr.startswith("Traceback")
+
+
+def test_runs_without_torch(model: Path) -> None:
+    without_torch = f"import sys; sys.modules['torch'] = None; {MAIN}"
+    with start("dump", model, program=without_torch) as process:
+        stdout, stderr = process.communicate(timeout=60)
+
+    assert (process.returncode, stderr) == (0, "")
+    assert "encoder_layer_tanh" in stdout
+
+
+def test_a_pipe_gets_plain_lines_in_full(torchtract: Torchtract, model: Path) -> None:
+    long_name = "encoder_" * 40 + "tanh"
+    graph = GRAPH.replace("encoder_layer_tanh", long_name)
+    (model / "graph.nnef").write_text(graph)
+
+    result = torchtract("dump", model, COLUMNS="60")
+
+    assert result.stdout.isascii()
+    assert "\x1b" not in result.stdout
+    row = next(line for line in result.stdout.splitlines() if long_name in line)
+    assert row.split()[1:] == [long_name, "Tanh", "0", "B,4,F32"]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_terminal_gets_lines_that_fit(
+    torchtract: Torchtract, model: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torchtract.cli.profile.SECONDS", 0.05)
+    name = "encoder_layers_encoder_layer_0_self_attention_tanh"
+    modules = " ".join(f"encoder.layers.{i}" for i in range(500))
+    graph = GRAPH.replace("encoder_layer_tanh", name).replace("encoder encoder.layer", modules)
+    (model / "graph.nnef").write_text(graph)
+    terminal = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": str(width), "LINES": "40"}
+
+    dump = torchtract("dump", model, **terminal)
+    profile = torchtract("profile", "--set", "B=3", model, **terminal)
+
+    assert "\x1b" in dump.stdout
+    assert f"({len(modules)} characters)" in dump.stdout
+    for result in (dump, profile):
+        assert result.exit_code == 0
+        lines = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", result.stdout).splitlines()
+        assert any(name in line for line in lines)
+        tables = [line for line in lines if "characters)" not in line]
+        assert max(map(len, tables)) <= width
+
+
+@posix
+def test_a_reader_that_leaves_early_is_no_error(model: Path) -> None:
+    with start("dump", model) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+
+        assert process.stderr.read() == ""
+
+
+@posix
+def test_ctrl_c_ends_quietly(model: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "in.npz"
+    os.mkfifo(pipe)
+    with start("run", model, pipe) as process, pipe.open("wb"):  # waits until the command reads
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+
+    assert (process.returncode, stdout, stderr) == (130, "", "")
