@@ -40,10 +40,10 @@ lint: $(VENV)/.dev ## check style, types, the native module's stub and Rust lint
 	@cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
 
 .PHONY: bench
-bench: $(VENV)/.bench $(VENV)/.release ## measure against the peers, release build; JSON in build/
-	@echo "==> Benchmarks (some minutes; leave the machine alone meanwhile)"
-	@mkdir -p build
-	@$(BIN)/python -m pytest -W default tests/benchmarks/bench_*.py --benchmark-json=build/bench.json
+bench: $(VENV)/.bench $(VENV)/.release ## measure against the peers, release build; JSON in build/ (QUICK=1: two rounds)
+	@echo "==> Benchmarks (10 to 20 minutes; leave the machine alone meanwhile)"
+	@$(BIN)/python -m pytest -v --no-header -W ignore --timeout=3600 tests/benchmarks/bench_*.py \
+	  --report-json=build/bench.json $(if $(QUICK),--quick)
 
 .PHONY: wheel
 wheel: $(VENV)/.python ## build a wheel in dist/

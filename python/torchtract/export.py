@@ -91,7 +91,7 @@ def export_model_to_nnef(
     """
     target = inference_target or TractNNEF()
     path = Path(file_path_export)
-    check_writable(path)
+    check_writable(path, compression_level)
     extensions = _extensions(custom_extensions)
     args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
     captured = capture(

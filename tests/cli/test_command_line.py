@@ -162,6 +162,17 @@ def test_a_terminal_gets_lines_that_fit(
         assert max(map(len, tables)) <= width
 
 
+def test_names_that_the_output_cannot_encode(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    named = model.rename(model.with_name("mod\N{LATIN SMALL LETTER E WITH GRAVE}le"))
+
+    with start("dump", "--no-nodes", named) as process:
+        stdout, stderr = process.communicate(timeout=60)
+
+    assert (process.returncode, stderr) == (0, "")
+    assert stdout.startswith("mod\\xe8le\n")
+
+
 @posix
 def test_a_reader_that_leaves_early_is_no_error(model: Path) -> None:
     with start("dump", model) as process:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -35,6 +37,9 @@ for _command, _example in _EXAMPLES.items():
 
 def main() -> None:
     """Runs the command that `sys.argv` asks for, and exits."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the output's encoding can't say must not end in a traceback.
+        sys.stdout.reconfigure(errors="backslashreplace")
     app(prog_name="torchtract")
 
 

@@ -26,8 +26,12 @@ def show(*parts: Table | str) -> None:
     """Prints text and tables. Each row is one line, two where a terminal is too narrow for it."""
     console = Console(highlight=False)
     for number, part in enumerate(parts):
-        text = Text(part) if isinstance(part, str) else _layout(part, console)
-        console.print(Text("\n" * (number > 0)) + text, soft_wrap=True)
+        if number > 0:
+            console.print()
+        if isinstance(part, Table):
+            console.print(_layout(part, console), soft_wrap=True)
+        else:
+            console.print(Text(part), soft_wrap=not console.is_terminal)
 
 
 def print_json(data: Any) -> None:
@@ -38,10 +42,9 @@ def print_json(data: Any) -> None:
 @contextlib.contextmanager
 def doing(what: str) -> Iterator[None]:
     """Shows on the terminal what is being done, until it is done."""
+    console = Console(stderr=True)
     # No spinner: it would be a second thread beside what is measured.
-    with Live(
-        Text(f"{what} ..."), console=Console(stderr=True), auto_refresh=False, transient=True
-    ):
+    with Live(Text(f"{what} ..."), console=console, auto_refresh=False, transient=True):
         yield
 
 
@@ -83,12 +86,13 @@ def _message(error: BaseException) -> str:
 def _layout(table: Table, console: Console) -> Text:
     heads = tuple(column.lstrip(">") for column in table.columns)
     rows = [heads, *table.rows]
+    if console.is_terminal:
+        rows = [tuple(map(_shortened, row)) for row in rows]
     lines = _aligned(rows, table.columns)
     if console.is_terminal and max(map(len, lines)) > console.width:
         lines = _stacked(rows, table.columns)
-    return Text("\n").join(
-        [Text(table.title, "bold"), Text(lines[0], "dim"), *map(Text, lines[1:])]
-    )
+    head, *body = lines
+    return Text("\n").join([Text(table.title, "bold"), Text(head, "dim"), *map(Text, body)])
 
 
 def _shortened(text: str) -> str:

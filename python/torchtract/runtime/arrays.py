@@ -27,13 +27,9 @@ def as_array(name: str, value: Any) -> npt.NDArray[Any]:
     Raises:
         RunError: `value` is no array, or its elements have a type that tract lacks.
     """
-    torch = sys.modules.get("torch")  # a tensor can only exist if torch was imported
-    if torch is not None and isinstance(value, torch.Tensor):
-        value = value.detach().cpu().resolve_conj().resolve_neg()
-        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as e:
+        array = np.asarray(_without_torch(value))
+    except (RuntimeError, TypeError, ValueError) as e:
         raise RunError(f"input {name}: a {type(value).__name__} is no array: {e}") from e
     if array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
@@ -42,3 +38,12 @@ def as_array(name: str, value: Any) -> npt.NDArray[Any]:
             f"input {name}: got a {type(value).__name__} of {array.dtype}, which tract lacks"
         )
     return np.require(array, array.dtype.newbyteorder("="), "C")
+
+
+def _without_torch(value: Any) -> Any:
+    """Gives a torch tensor as an array, and anything else as it is."""
+    torch = sys.modules.get("torch")  # a tensor can only exist if torch was imported
+    if torch is None or not isinstance(value, torch.Tensor):
+        return value
+    value = value.detach().cpu().resolve_conj().resolve_neg()
+    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()

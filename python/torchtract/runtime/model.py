@@ -89,6 +89,8 @@ class Model:
         Raises:
             EngineError: tract can't optimise it.
         """
+        if threads < 1:
+            raise ValueError(f"threads={threads}: at least one is needed")
         return Runnable(self._native.compile(threads), self._origin, threads)
 
     def profile(

@@ -94,6 +94,8 @@ class Runnable:
         """
         if len(args) == 1 and isinstance(args[0], Mapping):
             args = self._in_order((), args[0])
+        if iterations < 1:
+            raise ValueError(f"iterations={iterations}: at least one is needed")
         inputs = args if args or not self.inputs else None
         nodes, entire, measured = self._native.profile(inputs, warmup, iterations, max_seconds)
         modules = str(self._native.properties().get(MODULES, "")).split()

@@ -88,3 +88,33 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
         None => format!("tract panicked: {text}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_that_says_where() {
+        let error = guarded(Stage::Run, || -> anyhow::Result<()> { panic!("lost {}", 3) });
+        let message = error.unwrap_err().message;
+        assert!(message.starts_with("tract panicked: lost 3 (src/guard.rs:"), "{message}");
+        let again = guarded(Stage::Run, || Ok(panic_message(&"lost")));
+        assert_eq!(again.unwrap(), "tract panicked: lost");
+    }
+
+    #[test]
+    fn an_error_keeps_the_stage_it_has() {
+        let known = Error::new(Stage::Symbol, "B");
+        let error = guarded(Stage::Run, || Err::<(), _>(known).context("more"));
+        let error = error.unwrap_err();
+        assert_eq!((error.stage, error.message.as_str()), (Stage::Symbol, "B"));
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = anyhow!("inner").context("outer: inner").context("all");
+        assert_eq!(describe(&error), "all: outer: inner");
+    }
+}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+
 from harness import export_and_compare
 from lower.ops.inputs import integers, uniform
-from torch import nn
 
 AXES = {"input": {0: "B", 1: "S"}}
 SIZES = [{"B": 1, "S": 7}, {"B": 4, "S": 1}]

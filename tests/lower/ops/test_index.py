@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from harness import export_and_compare
 from lower.ops.inputs import integers, uniform
 from torchtract.errors import UnsupportedOpError
@@ -112,7 +113,7 @@ GATHERS: dict[str, Function] = {
     "gather last": lambda x, i: x.gather(-1, i),
     "gather whole rows": lambda x, i: x[:3].gather(2, i),
     "take_along_dim": lambda x, i: torch.take_along_dim(x[:1], i[..., :1], 1),
-    "take_along_dim flat": lambda x, i: torch.take_along_dim(x, i),
+    "take_along_dim flat": torch.take_along_dim,
     "scatter": lambda x, i: x.scatter(2, i, x.flip(0)),
     "scatter a number": lambda x, i: x.scatter(1, i, 7.5),
     "scatter adds": lambda x, i: x.scatter(1, i, x * 2, reduce="add"),
@@ -157,15 +158,15 @@ def test_write(name: str) -> None:
 
 
 #: What follows the brackets in `y[...] = value`, and the value, for y of shape [B, S, 6].
-ASSIGNMENTS: dict[str, tuple[Any, Function]] = {
-    "number to a slice": ((slice(None), slice(1, 3)), lambda x: 2.5),
+ASSIGNMENTS: dict[str, tuple[Any, Function | float]] = {
+    "number to a slice": ((slice(None), slice(1, 3)), 2.5),
     "tensor to a slice": ((slice(None), slice(1, 3)), lambda x: x[:, 2:4] * 2),
     "tensor to one": ((slice(None), 0), lambda x: x[:, 1]),
-    "number to one of all axes": ((0, 0, 0), lambda x: 2.5),
+    "number to one of all axes": ((0, 0, 0), 2.5),
     "tensor by index": ((slice(None), I([0, 3])), lambda x: x[:, 1:3]),
     "tensor by two": ((slice(None), I([0, 3]), I([1, -1])), lambda x: x[:, 0, :2]),
     "tensor by two apart": ((I([0, 0]), slice(None), I([1, -1])), lambda x: x[0, :, :2].T),
-    "number by steps": ((..., slice(None, None, 2)), lambda x: 0.0),
+    "number by steps": ((..., slice(None, None, 2)), 0.0),
 }
 
 
@@ -175,7 +176,7 @@ def test_assignment(name: str) -> None:
 
     def function(x: torch.Tensor) -> torch.Tensor:
         y = x * 3
-        y[place] = value(x)
+        y[place] = value(x) if callable(value) else value
         return y
 
     export_and_compare(function, uniform(3, 5, 6), **DYNAMIC)

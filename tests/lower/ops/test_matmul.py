@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+
 from harness import export_and_compare
 from lower.ops.inputs import HALF, integers, uniform
-from torch import nn
 from torchtract.errors import UnsupportedOpError
 
 Function = Callable[..., Any]
@@ -181,7 +182,7 @@ REPEATED: dict[str, Function] = {
     "batch, merged": lambda x, w: x[:1].expand(x.shape[0], 3, 4).reshape(-1, 4) @ w,
     "batch, cut": lambda x, w: x[:1].expand(x.shape[0], 3, 4)[:, 1:] @ w,
     "summed axis": lambda x, w: x[..., :1].expand(x.shape[0], 3, 4) @ w,
-    "both": lambda x, w: x[:1].expand_as(x) @ x[:1].expand_as(x).mT,
+    "both": lambda x, w: x[:1].expand_as(x) @ x[:1].expand_as(x).mT * w[0, 0],
     "filled": lambda x, w: x.new_full((x.shape[0], 4), 0.5) @ w,
     "linear": lambda x, w: nn.functional.linear(x[:1].expand_as(x), w.T),
 }

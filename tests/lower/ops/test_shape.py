@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from harness import export_and_compare
 from lower.ops.inputs import integers, uniform
 from torchtract.errors import UnsupportedOpError

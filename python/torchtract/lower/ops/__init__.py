@@ -17,6 +17,7 @@ from torchtract.lower.ops import (
     pad,
     pool,
     reduce,
+    resize,
     scatter,
     shape,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "pad",
     "pool",
     "reduce",
+    "resize",
     "scatter",
     "shape",
 ]

@@ -189,7 +189,7 @@ def _shift_operands(b: Builder, x: Operand, other: Operand) -> tuple[Value, Valu
     return x, b.where(outside, b.scalar(last, dtype), other), outside
 
 
-# The larger and the smaller.
+# The larger and the smaller. Of a number and NaN tract takes the number.
 
 
 @lowers(aten.maximum.default, aten.max.other)

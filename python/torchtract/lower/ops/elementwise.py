@@ -235,7 +235,7 @@ def add(b: Builder, x: Value, other: Operand, alpha: Operand = 1) -> Value:
     """add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor"""
     x, other = b.promote(x, other, dtype=b.result.dtype)
     if x.dtype == torch.bool:
-        return b.binary("or", x, other) if alpha else x
+        return b.binary("or", x, other)
     return b.binary("add", x, _scaled(b, other, alpha))
 
 

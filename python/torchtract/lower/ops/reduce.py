@@ -32,6 +32,13 @@ def _is_empty(x: Value, axes: list[int]) -> bool:
     return any(x.shape[a] == 0 for a in axes)
 
 
+def _accumulated(b: Builder, x: Value) -> Value:
+    """In the element type in which the result adds up."""
+    dtype = b.result.dtype
+    wide = torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else dtype
+    return b.cast(x, wide)
+
+
 # Sums, means and products.
 
 
@@ -61,11 +68,9 @@ def _sum(b: Builder, x: Value, dim: Axes, keepdim: bool) -> Value:
     axes, dtype = _axes(x, dim), b.result.dtype
     if _is_empty(x, axes):
         return b.full(0, dtype, b.result.shape)
-    if dtype.is_floating_point:
-        x = b.cast(x, torch.promote_types(dtype, torch.float32))
-    else:
-        # tract adds integers up in 32 bits: enough to count, and float64 for all else.
-        x = b.cast(x, dtype if x.dtype == torch.bool else torch.float64)
+    # tract adds integers up in 32 bits: enough to count, and float64 for all else.
+    exact = dtype.is_floating_point or x.dtype == torch.bool
+    x = _accumulated(b, x) if exact else b.cast(x, torch.float64)
     return b.cast(b.reduce("sum_reduce", x, axes, keepdim), dtype)
 
 
@@ -73,7 +78,7 @@ def _sum(b: Builder, x: Value, dim: Axes, keepdim: bool) -> Value:
 @computed_in_float32
 def mean(b: Builder, x: Value, dtype: torch.dtype | None = None) -> Value:
     """mean(Tensor self, *, ScalarType? dtype=None) -> Tensor"""
-    return _mean(b, b.cast(x, dtype or x.dtype), _axes(x, None), False)
+    return _mean(b, _accumulated(b, x), _axes(x, None), False)
 
 
 @lowers(aten.mean.dim)
@@ -82,7 +87,7 @@ def mean_dim(
     b: Builder, x: Value, dim: Axes, keepdim: bool = False, dtype: torch.dtype | None = None
 ) -> Value:
     """mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None)"""
-    return _mean(b, b.cast(x, dtype or x.dtype), _axes(x, dim), keepdim)
+    return _mean(b, _accumulated(b, x), _axes(x, dim), keepdim)
 
 
 def _mean(b: Builder, x: Value, axes: list[int], keepdim: bool) -> Value:
@@ -106,20 +111,17 @@ def prod_dim(
 
 
 def _prod(b: Builder, x: Value, dim: Axes, keepdim: bool) -> Value:
-    axes, dtype = _axes(x, dim), b.result.dtype
+    axes = _axes(x, dim)
     if _is_empty(x, axes):
-        return b.full(1, dtype, b.result.shape)
-    if dtype.is_floating_point:
-        dtype = torch.promote_types(dtype, torch.float32)
-    return b.reduce("tract_core_product_reduce", b.cast(x, dtype), axes, keepdim)
+        return b.full(1, b.result.dtype, b.result.shape)
+    return b.reduce("tract_core_product_reduce", _accumulated(b, x), axes, keepdim)
 
 
 @lowers(aten.cumsum.default)
 @computed_in_float32
 def cumsum(b: Builder, x: Value, dim: int, dtype: torch.dtype | None = None) -> Value:
     """cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor"""
-    if not (b.result.dtype.is_floating_point and x.dtype == torch.float32):
-        x = b.cast(x, b.result.dtype)
+    x = _accumulated(b, x)
     if x.rank == 0:
         return x
     return b.emit("tract_core_cumsum", x, axis=dim % x.rank, exclusive=False, reverse=False)
@@ -161,6 +163,7 @@ def argmin(b: Builder, x: Value, dim: int | None = None, keepdim: bool = False) 
 
 
 def _extreme(b: Builder, which: str, x: Value, dim: Axes, keepdim: bool) -> Value:
+    # tract leaves NaN out, and of infinities beyond all numbers it gives the last number.
     if x.dtype == torch.bool:
         return b.reduce("any_reduce" if which == "max" else "all_reduce", x, _axes(x, dim), keepdim)
     return b.reduce(f"{which}_reduce", x, _axes(x, dim), keepdim)
@@ -289,7 +292,7 @@ def linalg_vector_norm(
     dtype: torch.dtype | None = None,
 ) -> Value:
     """linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, ...)"""
-    return _norm(b, b.cast(x, dtype or x.dtype), ord, dim, keepdim)
+    return _norm(b, _accumulated(b, x), ord, dim, keepdim)
 
 
 @lowers(aten.norm.Scalar)
@@ -328,7 +331,7 @@ def _norm(b: Builder, x: Value, p: float, dim: Axes, keepdim: bool) -> Value:
 def logsumexp(b: Builder, x: Value, dim: Axes, keepdim: bool = False) -> Value:
     """logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor"""
     axes = _axes(x, dim)
-    x = b.cast(x, torch.promote_types(b.result.dtype, torch.float32))
+    x = _accumulated(b, x)
     # An infinite maximum would give inf - inf.
     limit = torch.finfo(x.dtype).max
     highest = clamped(b, b.reduce("max_reduce", x, axes, keepdim=True), -limit, limit, x.dtype)

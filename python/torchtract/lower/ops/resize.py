@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import require, static_int
+from torchtract.lower.checks import Refusal, require, static_int
 from torchtract.lower.ops.elementwise import computed_in_float32
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Size, Value, size_of
@@ -118,7 +118,7 @@ def _resized_axes(
     b: Builder, x: Value, scale_factors: Sequence[float] | None
 ) -> Iterator[tuple[int, float | None]]:
     """The spatial axes that change, each with its scale if the call gives one."""
-    scales = scale_factors or [None] * (x.rank - 2)
+    scales: Sequence[float | None] = scale_factors or [None] * (x.rank - 2)
     for axis, scale in enumerate(scales, 2):
         if x.shape[axis] != b.result.shape[axis] or scale not in (None, 1):
             yield axis, scale
@@ -130,14 +130,22 @@ def _nearest_along(
     size = x.shape[axis]
     before, after = x.shape[:axis], x.shape[axis + 1 :]
     times = sympy.sympify(count) / sympy.sympify(size)
-    if times.is_Integer and not isinstance(size, int):
+    index = _nearest_index(size, count, scale, mode) if isinstance(size, int) else None
+    # PyTorch divides in float32, which may round to a neighbour.
+    if times.is_Integer and (
+        index is None or torch.equal(index, torch.arange(size).repeat_interleave(int(times)))
+    ):
         x = b.broadcast(b.unsqueeze(x, [axis + 1]), [*before, size, int(times), *after])
         return b.reshape(x, [*before, count, *after])
-    length = static_int(size, f"size {axis} of its input, no whole part of its output's,")
-    positions = torch.arange(length, dtype=torch.float32)[None]
-    index = _resized(positions, static_int(count, "its output"), scale, mode)[0]
+    if index is None:
+        raise Refusal(f"size {axis} of its output is no multiple of its input's, which is {size}")
     like = x.of(shape=[*before, count, *after])
-    return b.emit("tract_core_gather", x, b.constant(index.long()), like=like, axis=axis)
+    return b.emit("tract_core_gather", x, b.constant(index), like=like, axis=axis)
+
+
+def _nearest_index(size: int, count: Size, scale: float | None, mode: str) -> torch.Tensor:
+    positions = torch.arange(size, dtype=torch.float32)[None]
+    return _resized(positions, static_int(count, "its output"), scale, mode)[0].long()
 
 
 def _resized(
