@@ -98,6 +98,8 @@ def test_set_gives_another_model(two_symbols: Model) -> None:
 def test_set_to_an_expression(two_symbols: Model) -> None:
     assert two_symbols.set(S="4*B").inputs[0].shape[0] == "B"
     assert two_symbols.set(S="4*B").symbols == ("B",)
+    with pytest.raises(SymbolError, match="B=30, S=120 is not allowed: the model asserts S <= 100"):
+        two_symbols.set(S="4*B").set(B=30)
 
 
 def test_set_nothing(two_symbols: Model) -> None:

@@ -38,11 +38,16 @@ pub fn guard_thread() {
     GUARDED.set(true);
 }
 
+/// Beginnings of causes that tell only of tract's own insides.
+const INSIDES: [&str; 3] =
+    ["In ModelBuilder::translate", "Wiring root graph body", "Interrogating registry"];
+
 /// The causes of an error, outermost first, each said once.
 pub fn describe(error: &anyhow::Error) -> String {
     let mut message = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        if !message.contains(&cause) {
+        let inside = INSIDES.iter().any(|start| cause.starts_with(start));
+        if !inside && !message.contains(&cause) {
             if !message.is_empty() {
                 message.push_str(": ");
             }

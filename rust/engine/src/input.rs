@@ -10,7 +10,7 @@ use tract_core::prelude::{
 };
 
 use crate::Fact;
-use crate::model::{check_assertions, free_symbols};
+use crate::symbol::{check_assertions, free_symbols};
 use crate::tensor::DType;
 
 /// What the inputs of a call must be, prepared once per compiled model.
@@ -95,14 +95,11 @@ impl Signature {
     }
 
     pub fn check_count(&self, given: usize) -> anyhow::Result<()> {
+        if given == self.inputs.len() {
+            return Ok(());
+        }
         let facts: Vec<String> = self.facts().map(ToString::to_string).collect();
-        ensure!(
-            given == self.inputs.len(),
-            "{given} inputs given, the model takes {}: {}",
-            self.inputs.len(),
-            facts.join("; ")
-        );
-        Ok(())
+        bail!("{given} inputs given, the model takes {}: {}", facts.len(), facts.join("; "))
     }
 
     fn agree(&self, symbol: usize, first: Binding, second: Binding) -> anyhow::Result<()> {

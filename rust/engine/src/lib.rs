@@ -4,18 +4,22 @@
 
 mod error;
 mod fact;
+mod graph;
 mod guard;
 mod input;
 mod load;
 mod model;
 mod profile;
 mod runnable;
+mod symbol;
 mod tensor;
 
 pub use error::{Error, Result, Stage};
 pub use fact::{Dim, Fact};
+pub use graph::{Node, Property};
 pub use load::{load_bytes, load_path};
-pub use model::{Model, Node, Property, SymbolValue};
+pub use model::Model;
 pub use profile::{NodeProfile, Profile, ProfileLimits};
 pub use runnable::{CompileOptions, Runnable};
+pub use symbol::SymbolValue;
 pub use tensor::{DType, Tensor, tensor_from_bytes};

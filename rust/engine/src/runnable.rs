@@ -8,11 +8,11 @@ use tract_core::prelude::{
 };
 use tract_linalg::multithread::Executor;
 
+use crate::graph::{Node, Property, nodes, properties};
 use crate::guard::{guard_thread, guarded};
 use crate::input::Signature;
-use crate::model::{nodes, properties};
 use crate::tensor::to_plain;
-use crate::{Fact, Model, Node, Property, Result, Stage};
+use crate::{Fact, Model, Result, Stage};
 
 /// How to compile.
 #[derive(Clone, Copy, Debug)]

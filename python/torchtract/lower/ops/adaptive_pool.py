@@ -49,10 +49,10 @@ def adaptive_max_pool(b: Builder, x: Value, output_size: list[int]) -> tuple[Val
     """
     first = x.rank - len(output_size)
     sizes = x.shape
-    index: Value | None = None
+    values, index = x, None
     for axis in reversed(range(first, x.rank)):
-        members, begins = _bins(b, x, axis, output_size[axis - first])
-        x = b.reduce("max_reduce", members, [axis + 1])
+        members, begins = _bins(b, values, axis, output_size[axis - first])
+        values = b.reduce("max_reduce", members, [axis + 1])
         here = _argmax(b, members, axis + 1)
         if begins is not None:
             here = b.binary("add", here, begins)
@@ -62,8 +62,10 @@ def adaptive_max_pool(b: Builder, x: Value, output_size: list[int]) -> tuple[Val
         inner = b.emit("tract_core_gather_elements", index, here, like=here, axis=axis)
         row = b.binary("mul", here, b.scalar(volume(sizes[axis + 1 :]), torch.int64))
         index = b.binary("add", row, inner)
+    if all(count == 1 for count in output_size):
+        values = b.reduce("max_reduce", x, list(range(first, x.rank)), keepdim=True)
     assert index is not None
-    return x, index
+    return values, index
 
 
 def _bin_means(b: Builder, x: Value, axis: int, count: Size) -> Value:
