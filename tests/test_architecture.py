@@ -31,14 +31,17 @@ ALLOWED: dict[str, set[str]] = {
     "passes": {"errors", "nnef"},
     "lower": {"errors", "nnef"},
     "decompose": {"errors", "nnef", "lower"},
-    "capture": {"errors", "sizes"},
+    "guards": {"errors", "sizes"},
+    "recurrent": {"errors"},
+    "trace": {"errors", "sizes", "guards", "recurrent"},
+    "capture": {"errors", "sizes", "guards", "trace"},
     "runtime": {"errors", "_native"},
     "check": {"errors", "sizes", "_native", "runtime"},
     "debug_bundle": {"errors", "nnef", "_native"},
     # The one place where the exporting half meets the running half.
     "export": {
         *("errors", "sizes", "nnef", "passes", "lower", "decompose", "capture"),
-        *("_native", "runtime", "check", "debug_bundle"),
+        *("guards", "_native", "runtime", "check", "debug_bundle"),
     },
     "cli": {"errors", "sizes", "runtime", "check"},
 }

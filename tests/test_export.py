@@ -169,3 +169,74 @@ def test_a_constant_reference_is_reported(tmp_path: Path) -> None:
     nn.init.zeros_(head.bias)
     with pytest.warns(ConstantReferenceWarning, match="'output'"):
         export_model_to_nnef(head.eval(), (torch.rand(2, 4),), tmp_path / "m.nnef.tgz")
+
+
+class Branching(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] > 9:  # the line that is to be named
+            return x + 1
+        return x - 1
+
+
+class Singled(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 0 if x.shape[1] == 1 else x + 1
+
+
+class Counting(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.arange(int(x.shape[1]))
+
+
+class Fixed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.rand(9))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.table
+
+
+def exported(module: nn.Module, path: Path, *assertions: str) -> Path:
+    return export_model_to_nnef(
+        module.eval(),
+        torch.rand(4, 9),
+        path / "m.nnef.tgz",
+        TractNNEF(dynamic_axes={"x": {0: "B", 1: "S"}}),
+        custom_extensions=[f"tract_assert {a}" for a in assertions],
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (Branching(), ["if x.shape[1] > 9", "S <= 9", "S=10"]),
+        (Singled(), ["x.shape[1] == 1", "S != 1", "S=1"]),
+        (Counting(), ["int(x.shape[1])", "{'x': {1: 'S'}}", "9"]),
+        (Fixed(), ["return x + self.table", "{'x': {1: 'S'}}", "9"]),
+    ],
+)
+def test_code_that_depends_on_a_size_is_refused_with_its_line(
+    module: nn.Module, words: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(CaptureError) as refusal:
+        exported(module, tmp_path)
+    text = str(refusal.value)
+    assert f"{__file__}:" in text
+    assert all(word in text for word in words), text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_branch_that_the_assertions_rule_out_is_no_obstacle(tmp_path: Path) -> None:
+    model = load(exported(Branching(), tmp_path, "S >= 1", "S <= 9"))
+    assert model.compile()(np.zeros((2, 5), np.float32)).shape == (2, 5)
+
+
+def test_a_check_of_a_size_and_a_branch_without_effect_are_no_obstacle(tmp_path: Path) -> None:
+    class Checked(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.shape[1] > 512:
+                raise ValueError("too long")
+            return x * (2 if x.shape[1] > 20 else 2.0)
+
+    exported(Checked(), tmp_path)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy
 import torch
-from torch.export import Dim, ExportedProgram, ShapesCollection
+from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 
 from torchtract.errors import CaptureError
-from torchtract.sizes import Assertion, resize
+from torchtract.guards import Guard, recorded_guards
+from torchtract.sizes import Assertion
+from torchtract.trace import Tracer
 
 __all__ = ["Capture", "DynamicAxes", "capture"]
 
@@ -33,14 +35,31 @@ class Capture:
         inputs: names of the tensor inputs, in the order of the program's user inputs.
         outputs: names that the user gave the outputs, or None.
         symbols: the user's name of each symbol in the program's shapes.
-        axes: per input, the symbol name of each dynamic axis.
+        guards: what the tracer took for granted about sizes.
+        tracer: traces the module again.
+        sizes: the size of each symbol at which it was traced.
     """
 
     program: ExportedProgram
     inputs: tuple[str, ...]
     outputs: tuple[str, ...] | None
     symbols: Mapping[sympy.Symbol, str]
-    axes: Mapping[str, Mapping[int, str]]
+    guards: tuple[Guard, ...]
+    tracer: Tracer
+    sizes: Mapping[str, int]
+
+    def at(self, sizes: Mapping[str, int]) -> Capture | None:
+        """The same module traced at other sizes, or None where it refuses them.
+
+        Raises:
+            CaptureError: an axis became static at these sizes.
+        """
+        try:
+            program = self.tracer.trace({**self.sizes, **sizes})
+        except CaptureError:
+            return None
+        symbols = _symbols(program, self.inputs, self.tracer.axes, ())
+        return replace(self, program=program, symbols=symbols)
 
 
 def capture(
@@ -70,23 +89,20 @@ def capture(
     kwargs = dict(kwargs or {})
     _check_module(model)
     leaves, structure = pytree.tree_flatten((tuple(args), kwargs))
-    # Views of their own, so that a tensor that is passed twice counts as two inputs.
-    leaves = [x.detach() if isinstance(x, torch.Tensor) else x for x in leaves]
     positions = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
     names = _input_names(model, args, kwargs, input_names)
     tensors = {name: leaves[i] for name, i in zip(names, positions, strict=True)}
     _check_devices(model, tensors)
     axes = _resolve_axes(tensors, dynamic_axes or {})
-    sizes = _traced_sizes(tensors, axes, list(assertions))
-    for name, i in zip(names, positions, strict=True):
-        wanted = {axis: sizes[symbol] for axis, symbol in axes.get(name, {}).items()}
-        leaves[i] = resize(leaves[i], wanted).detach()
-        tensors[name] = leaves[i]
-    example_args, example_kwargs = pytree.tree_unflatten(leaves, structure)
-    program = _export(model, example_args, example_kwargs, tensors, axes)
-    symbols = _symbols(program, names, axes)
+    promises = list(assertions)
+    sizes = _traced_sizes(tensors, axes, promises)
+    tracer = Tracer(model, leaves, structure, dict(zip(names, positions, strict=True)), axes)
+    with recorded_guards() as guards_of:
+        program = tracer.trace(sizes)
+    guards = guards_of(program)
+    symbols = _symbols(program, names, axes, guards)
     outputs = None if output_names is None else tuple(output_names)
-    return Capture(program, tuple(names), outputs, symbols, axes)
+    return Capture(program, tuple(names), outputs, symbols, tuple(guards), tracer, sizes)
 
 
 def _check_module(model: torch.nn.Module) -> None:
@@ -241,31 +257,11 @@ def _traced_sizes(
     return sizes
 
 
-def _export(
-    model: torch.nn.Module,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    tensors: Mapping[str, torch.Tensor],
-    axes: Mapping[str, Mapping[int, str]],
-) -> ExportedProgram:
-    # Not named dims: those insist on a range, and the one that torch infers is narrower than
-    # what the program is right for (it leaves out sizes that make some inner size 0 or 1).
-    shapes = ShapesCollection()
-    for name, of in axes.items():
-        shapes[tensors[name]] = dict.fromkeys(of, Dim.DYNAMIC)
-    dynamic = shapes.dynamic_shapes(model, args, kwargs) if axes else None
-    try:
-        with torch.no_grad():
-            return torch.export.export(model, args, kwargs, dynamic_shapes=dynamic, strict=False)
-    except Exception as error:
-        raise CaptureError(
-            f"model={type(model).__name__}: torch.export could not capture it as one graph, "
-            f"since {str(error).strip()}"
-        ) from error
-
-
 def _symbols(
-    program: ExportedProgram, names: Sequence[str], axes: Mapping[str, Mapping[int, str]]
+    program: ExportedProgram,
+    names: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+    guards: Sequence[Guard],
 ) -> dict[sympy.Symbol, str]:
     """The user's name of each of torch's symbols, read off the shapes of the inputs."""
     placeholders = {n.name: n for n in program.graph.nodes if n.op == "placeholder"}
@@ -281,11 +277,7 @@ def _symbols(
             size = tensor.shape[axis]
             expression = size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
             if not isinstance(expression, sympy.Symbol):
-                raise CaptureError(
-                    f"dynamic_axes={{{name!r}: {{{axis}: {symbol!r}}}}}: axis {axis} of {name!r} "
-                    f"became {expression} while tracing, since the model fixes that size; "
-                    "leave the axis out of dynamic_axes, or remove the code that fixes it."
-                )
+                raise _became_static(f"{{{name!r}: {{{axis}: {symbol!r}}}}}", expression, guards)
             if symbols.setdefault(expression, symbol) != symbol:
                 raise CaptureError(
                     f"dynamic_axes={{{name!r}: {{{axis}: {symbol!r}}}}}: {symbol} and "
@@ -293,3 +285,19 @@ def _symbols(
                     "be equal; give both axes the same symbol."
                 )
     return symbols
+
+
+def _became_static(axis: str, value: sympy.Expr, guards: Sequence[Guard]) -> CaptureError:
+    """The refusal of an axis that the module's code fixed, with the line that did it."""
+    fixing = [
+        g.line
+        for g in guards
+        if isinstance(g.condition, sympy.Eq) and value in g.condition.args and g.line
+    ]
+    where = f"{fixing[-1]}: " if fixing else ""
+    return CaptureError(
+        f"{where}dynamic_axes={axis} can't stay symbolic, since this code needs the size to be "
+        f"{value}; take sizes from x.shape instead of numbers and int(), give what has a fixed "
+        "length (a table, a mask) the symbol's length, or leave the axis out of dynamic_axes.",
+        source=fixing[-1] if fixing else None,
+    )

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 
 from torchtract import _native
-from torchtract.capture import DynamicAxes, capture
+from torchtract.capture import Capture, DynamicAxes, capture
 from torchtract.check import check_io
 from torchtract.debug_bundle import write_debug_bundle
 from torchtract.decompose import decompose
-from torchtract.errors import EngineError, FormatError
+from torchtract.errors import EngineError, ExportError, FormatError
+from torchtract.guards import check_guards
 from torchtract.lower import lower
 from torchtract.nnef import Graph, check_writable, schema, staged, write_archive
 from torchtract.passes import run_passes
@@ -93,6 +94,7 @@ def export_model_to_nnef(
     path = Path(file_path_export)
     check_writable(path, compression_level)
     extensions = _extensions(custom_extensions)
+    assertions = assertions_of(extensions)
     args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
     captured = capture(
         model,
@@ -101,13 +103,16 @@ def export_model_to_nnef(
         input_names=input_names,
         output_names=output_names,
         dynamic_axes=target.dynamic_axes,
-        assertions=assertions_of(extensions),
+        assertions=assertions,
     )
-    program = decompose(captured.program)
-    graph = lower(program, captured.inputs, captured.outputs, captured.symbols)
+    graph = _graph(captured)
+
+    def same_program(sizes: Mapping[str, int]) -> bool:
+        return _gives_same_graph(captured, sizes, graph)
+
+    check_guards(captured.guards, captured.symbols, assertions, same_program)
     graph.extensions = extensions
     graph.properties = _properties(graph)
-    run_passes(graph)
     schema.check_graph(graph, target.version)
     with staged(path) as unfinished:
         write_archive(
@@ -116,6 +121,22 @@ def export_model_to_nnef(
         if target.check_io:
             _check(model, unfinished, args, kwargs, target, debug_bundle_path)
     return path
+
+
+def _graph(captured: Capture) -> Graph:
+    program = decompose(captured.program)
+    graph = lower(program, captured.inputs, captured.outputs, captured.symbols)
+    run_passes(graph)
+    return graph
+
+
+def _gives_same_graph(captured: Capture, sizes: Mapping[str, int], graph: Graph) -> bool:
+    """Whether the module gives the same graph when traced at these sizes, or refuses them."""
+    try:
+        other = captured.at(sizes)
+        return other is None or _graph(other).says_the_same_as(graph)
+    except ExportError:
+        return False
 
 
 def _extensions(custom: Iterable[str] | None) -> list[str]:

@@ -66,7 +66,8 @@ class Assertion:
                 "(<, <=, ==, >=, >) of integer expressions over symbols; "
                 "write it like `tract_assert S <= 32000`."
             )
-        symbols = frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+        symbols = frozenset(names - {"min", "max"})
         assertion = cls(text.strip(), symbols, scenario.strip() or None, node)
         assertion.holds(dict.fromkeys(symbols, 1))  # refuses what can't be evaluated
         return assertion
@@ -90,11 +91,14 @@ def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
             return sizes[name]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_value(operand, sizes)
+        case ast.Call(func=ast.Name(id="min" | "max" as name), args=arguments):
+            values = [_value(argument, sizes) for argument in arguments]
+            return min(values) if name == "min" else max(values)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
             return int(_ARITHMETIC[type(op)](_value(left, sizes), _value(right, sizes)))
     raise CaptureError(
         f"{ast.unparse(node)}: this part of a size can't be read, since only integers, symbols, "
-        "+, -, *, / and % are known; write it with these."
+        "+, -, *, /, %, min and max are known; write it with these."
     )
 
 

@@ -19,11 +19,11 @@ from benchmarks.vit import images
 def test_one_thread(
     report: Report, rounds: Callable[[int], int], vit: torch.nn.Module, archives: Archives
 ) -> None:
-    targets = {"tract": 1.0, "tract, torch-to-nnef's file": 0.9, "onnxruntime": None, "torch": None}
+    targets = {"tract": 1.0, "tract, torch-to-nnef": 0.9, "onnxruntime": None, "torch": None}
     contenders = {
         "torchtract": torchtract(archives.torchtract),
         "tract": official_tract(archives.torchtract),
-        "tract, torch-to-nnef's file": official_tract(archives.torch_to_nnef),
+        "tract, torch-to-nnef": official_tract(archives.torch_to_nnef),
         "onnxruntime": onnx_runtime(archives.onnx, threads=1),
         "torch": pytorch(vit, threads=1),
     }

@@ -6,7 +6,7 @@ import pytest
 import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._sympy.functions import FloorDiv, Max, Mod
+from torch.utils._sympy.functions import FloorDiv, Max, Min, Mod
 
 from torchtract.lower.checks import Refusal
 from torchtract.lower.dims import dim_text
@@ -27,6 +27,8 @@ NAMES = {B: "B", S: "S"}
         (2 * S + 3, "S * 2 + 3"),
         (FloorDiv(S - 3, 2) + 1, "(S - 3) / 2 + 1"),
         (B * (S + 1), "B * (S + 1)"),
+        (Min(S, 5), "min(5, S)"),
+        (Max(0, S - 3) * 2, "max(0, S - 3) * 2"),
     ],
 )
 def test_sizes_read_as_people_write_them(size: sympy.Expr, text: str) -> None:
@@ -41,6 +43,8 @@ expressions = st.recursive(
         st.builds(lambda a, b: a * b, inner, inner),
         st.builds(FloorDiv, inner, st.integers(1, 4)),
         st.builds(Mod, inner, st.integers(1, 4)),
+        st.builds(Min, inner, inner),
+        st.builds(Max, inner, inner),
     ),
     max_leaves=6,
 )
@@ -58,7 +62,7 @@ def test_text_and_expression_have_one_value(size: sympy.Expr, b: int, s: int) ->
     [
         (sympy.Symbol("u0"), "u0"),
         (FloorDiv(S, B), "divides by a symbol"),
-        (Max(S, 3), "no counterpart"),
+        (sympy.sqrt(S), "no whole-number"),
         (S**-1, "no whole-number"),
     ],
 )

@@ -96,7 +96,8 @@ class Builder:
         **attributes: Any,
     ) -> tuple[Value, ...]:
         """One operation with any number of results; see `emit`."""
-        named = dict(zip(parameters_of(op), operands, strict=False)) | attributes
+        parameters = parameters_of(op) if operands else ()
+        named = dict(zip(parameters, operands, strict=False)) | attributes
         arguments = {k: self._argument(v) for k, v in named.items() if v is not None}
         suffix = op.removeprefix("tract_core_").removeprefix("tract_")
         names = tuple(self._names.unique(f"{self._stem}_{suffix}") for _ in results)
@@ -106,6 +107,20 @@ class Builder:
         return tuple(
             Value(f.dtype, tuple(f.shape), name) for f, name in zip(results, names, strict=True)
         )
+
+    def fragment(self, stem: str, definition: str) -> str:
+        """The name of a fragment: of an earlier one that is defined alike, else a new one.
+
+        Args:
+            stem: what its name begins with.
+            definition: its NNEF text from the parameters on: `(x: ...) -> (y: ...) {...}`.
+        """
+        for name, text in self.graph.fragments.items():
+            if text == f"fragment {name}{definition}":
+                return name
+        name = self._names.unique(stem)
+        self.graph.fragments[name] = f"fragment {name}{definition}"
+        return name
 
     def _argument(self, value: Any) -> Argument:
         match value:
@@ -309,7 +324,10 @@ class Builder:
             base_axis, step = of_base
             base = self.slice(x.view.base, base_axis, begin * step, end * step)
             return self._view(x.view.on(base, axis, count), like)
-        return self.emit("slice", x, like=like, axes=[axis], begin=[begin], end=[end])
+        if isinstance(x.shape[axis], int):
+            return self.emit("slice", x, like=like, axes=[axis], begin=[begin], end=[end])
+        # Older versions of tract don't know how long a slice of a symbolic axis is.
+        return self.emit("tract_core_dyn_slice", x, begin, end, count, axis, like=like)
 
     def concat(self, values: Sequence[Value], axis: int) -> Value:
         """Tensors of one type joined along an axis."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import sympy
 from sympy.printing.str import StrPrinter
-from torch.utils._sympy import functions as torch_functions
+from torch.utils._sympy.functions import FloorDiv, Max, Min
 
 from torchtract.lower.checks import Refusal
 from torchtract.lower.value import Size
@@ -15,7 +16,7 @@ __all__ = ["dim_text"]
 
 
 class _DimPrinter(StrPrinter):  # type: ignore[misc]
-    """Prints `+ - * /` over symbols, with tract's rounding-down division."""
+    """Prints `+ - * / min max` over symbols, with tract's rounding-down division."""
 
     printmethod = "_tract"  # torch's own functions bring a method for sympy's usual printer
 
@@ -43,7 +44,7 @@ class _DimPrinter(StrPrinter):  # type: ignore[misc]
 
     def _factor(self, expr: sympy.Expr) -> str:
         text = str(self._print(expr))
-        simple = isinstance(expr, (sympy.Symbol, sympy.Integer, sympy.Pow))
+        simple = isinstance(expr, (sympy.Symbol, sympy.Integer, sympy.Pow, Min, Max))
         return text if simple else f"({text})"
 
     def _print_Add(self, expr: sympy.Expr, order: object = None) -> str:  # noqa: ARG002
@@ -65,7 +66,7 @@ class _DimPrinter(StrPrinter):  # type: ignore[misc]
 
     def _print_Mod(self, expr: sympy.Expr) -> str:
         base, divisor = expr.args
-        floor = torch_functions.FloorDiv(base, divisor)
+        floor = FloorDiv(base, divisor)
         return f"{self._factor(base)} - ({self._print(floor)}) * {divisor}"
 
     _print_PythonMod = _print_Mod
@@ -76,7 +77,15 @@ class _DimPrinter(StrPrinter):  # type: ignore[misc]
     def _print_Function(self, expr: sympy.Expr) -> str:
         return self.emptyPrinter(expr)
 
-    _print_LatticeOp = _print_Function  # Min and Max
+    def _print_Min(self, expr: sympy.Expr) -> str:
+        return self._nested("min", expr)
+
+    def _print_Max(self, expr: sympy.Expr) -> str:
+        return self._nested("max", expr)
+
+    def _nested(self, function: str, expr: sympy.Expr) -> str:
+        parts = sorted(str(self._print(a)) for a in expr.args)
+        return functools.reduce(lambda a, b: f"{function}({a}, {b})", parts)
 
 
 def dim_text(size: Size, symbols: Mapping[sympy.Symbol, str]) -> str:

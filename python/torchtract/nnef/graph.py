@@ -97,13 +97,32 @@ class Graph:
     fragments: dict[str, str] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
 
+    def says_the_same_as(self, other: Graph) -> bool:
+        """Whether both compute the same from the same inputs, whatever their tensors are called."""
+        return self._without_names() == other._without_names()
+
+    def _without_names(self) -> list[object]:
+        """The body with each tensor called by its label or by the operation that defines it."""
+        names = {name: f"variable {v.label}" for name, v in self.variables.items()}
+        body: list[object] = []
+        for number, operation in enumerate(self.operations):
+            names |= {o: f"tensor {number}.{i}" for i, o in enumerate(operation.outputs)}
+            body.append((operation.op, _called(list(operation.arguments.items()), names)))
+        return [*body, [names[o] for o in self.outputs]]
+
     def rename(self, old: str, new: str, start: int = 0) -> None:
         """Give a tensor another identifier, in the operations from `start` on."""
         for operation in self.operations[start:]:
             operation.outputs = tuple(new if o == old else o for o in operation.outputs)
-            operation.arguments = {
-                k: _renamed(v, old, new) for k, v in operation.arguments.items()
-            }
+            operation.arguments = {k: _renamed(v, old, new) for k, v in operation.arguments.items()}
+
+
+def _called(argument: object, names: dict[str, str]) -> object:
+    if isinstance(argument, Ref):
+        return Ref(names[argument.name])
+    if isinstance(argument, (list, tuple)):
+        return [_called(part, names) for part in argument]
+    return argument
 
 
 def _references(argument: Argument) -> Iterator[Ref]:

@@ -18,5 +18,5 @@ def remove_unused(graph: Graph) -> None:
         kept.append(operation)
     graph.operations = kept[::-1]
     graph.variables = {k: v for k, v in graph.variables.items() if k in needed}
-    called = {operation.op for operation in graph.operations}
+    called = {name for o in graph.operations for name in (o.op, o.arguments.get("body"))}
     graph.fragments = {k: v for k, v in graph.fragments.items() if k in called}

@@ -38,6 +38,8 @@ def computed_in_float32(lowering: _Lowering) -> _Lowering:
 
 
 def _widened(b: Builder, argument: Any) -> Any:
+    if isinstance(argument, list):
+        return [_widened(b, part) for part in argument]
     half = isinstance(argument, Value) and argument.dtype in (torch.float16, torch.bfloat16)
     return b.cast(argument, torch.float32) if half else argument
 

@@ -103,7 +103,9 @@ def _summed(b: Builder, operand: tuple[str, Value], kept: str) -> tuple[str, Val
 
 
 #: Operations behind which tract still finds a broadcast.
-_VIEWS = frozenset({"copy", "reshape", "slice", "squeeze", "transpose", "unsqueeze"})
+_VIEWS = frozenset(
+    {"copy", "reshape", "slice", "squeeze", "tract_core_dyn_slice", "transpose", "unsqueeze"}
+)
 
 
 def _is_broadcast(b: Builder, x: Value) -> bool:

@@ -129,7 +129,7 @@ _REDUCTIONS = {
 
 
 def _scattered(
-    b: Builder, x: Value, dim: int, index: Value, src: Operand, reduction: str = "none"
+    b: Builder, x: Value, dim: int, index: Value, src: Operand, reduction: str | None = None
 ) -> Value:
     require(x.rank > 0, "tract has no scatter into a tensor of rank 0")
     axis = axis_of(dim, x.rank)
@@ -165,7 +165,7 @@ def index_fill(b: Builder, x: Value, dim: int, index: Value, value: Operand) -> 
 
 
 def _written(
-    b: Builder, x: Value, dim: int, index: Value, src: Value, reduction: str = "none"
+    b: Builder, x: Value, dim: int, index: Value, src: Value, reduction: str | None = None
 ) -> Value:
     """The tensor with slices of an axis replaced by those of another tensor, or reduced."""
     if x.rank == 0:
@@ -215,7 +215,7 @@ def index_put(
     position = linear_position(b, places, front.shape[:count])
     flat = b.reshape(front, [volume(front.shape[:count]), *others])
     rows = b.reshape(values, [volume(index_shape), *others])
-    written = _written(b, flat, 0, position, rows, "add" if accumulate else "none")
+    written = _written(b, flat, 0, position, rows, "add" if accumulate else None)
     order = [*axes, *(a for a in range(x.rank) if a not in axes)]
     return b.transpose(b.reshape(written, front.shape), [order.index(a) for a in range(x.rank)])
 

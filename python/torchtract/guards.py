@@ -1,0 +1,182 @@
+"""What the tracer took for granted about sizes, and whether the program is right without it.
+
+While torch.export runs a module's Python code, every question about a size (`if S > 9`)
+is answered for the example's size and noted as a guard. Beyond a guard PyTorch may run
+other code, or refuse; an export that ignores it would be wrong there without a word.
+"""
+
+from __future__ import annotations
+
+import itertools
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sympy
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.export import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+from torchtract.errors import CaptureError
+from torchtract.sizes import Assertion
+
+__all__ = ["Guard", "check_guards", "recorded_guards", "user_line"]
+
+_TORCH = str(Path(torch.__file__).parent)
+_PACKAGE = str(Path(__file__).parent)
+# Where torch's tracer and the shape functions of its operators live. What they ask about
+# sizes is about one operator, and a lowering serves an operator at every size.
+_OPERATORS = tuple(
+    f"{_TORCH}/{part}"
+    for part in (
+        *("_ops.py", "_refs/", "_prims/", "_prims_common/", "_decomp/", "_library/"),
+        *("_meta_registrations.py", "_subclasses/", "_tensor.py", "_export/", "export/"),
+    )
+)
+_TRACER = (f"{_TORCH}/fx/", f"{_TORCH}/__init__.py", f"{_TORCH}/utils/", f"{_PACKAGE}/guards.py")
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A condition on sizes that held while tracing.
+
+    Attributes:
+        condition: over torch's symbols.
+        line: the user's `file:line: code` that asked for it, "" where unknown.
+        branch: whether Python code asked, and may have gone another way, or an operator.
+    """
+
+    condition: sympy.Basic
+    line: str = ""
+    branch: bool = True
+
+
+def user_line(stack: traceback.StackSummary) -> str:
+    """`file:line: code` of the innermost frame outside of torch and this package."""
+    for frame in reversed(stack):
+        if not frame.filename.startswith((_TORCH, _PACKAGE, "<")):
+            return f"{frame.filename}:{frame.lineno}: {frame.line}"
+    return ""
+
+
+@contextmanager
+def recorded_guards() -> Iterator[Callable[[ExportedProgram], list[Guard]]]:
+    """Record where guards come from; gives a function that lists a program's guards.
+
+    Torch notes the innermost line only, which is mostly one of its own. The method that
+    makes a location is private to torch: where it is missing, lines stay unknown.
+    """
+    origins: dict[int, tuple[Any, traceback.StackSummary]] = {}
+    method = "_get_sloc"
+    original = getattr(ShapeEnv, method, None)
+
+    def located(env: ShapeEnv, *args: Any, **kwargs: Any) -> Any:
+        location = original(env, *args, **kwargs)  # type: ignore[misc]
+        # The location is kept beside its stack, so that its id stays its own.
+        origins[id(location)] = (location, traceback.extract_stack())
+        return location
+
+    def guards(program: ExportedProgram) -> list[Guard]:
+        found = (_guard(g, origins.get(id(g.sloc))) for g in _environment_guards(program))
+        return list({guard.condition: guard for guard in found}.values())
+
+    if original is None:
+        yield guards
+        return
+    setattr(ShapeEnv, method, located)
+    try:
+        yield guards
+    finally:
+        setattr(ShapeEnv, method, original)
+
+
+def _environment_guards(program: ExportedProgram) -> Sequence[Any]:
+    values = (node.meta.get("val") for node in program.graph.nodes)
+    environments = (v.fake_mode.shape_env for v in values if isinstance(v, FakeTensor))
+    environment = next(environments, None)
+    return environment.guards if environment is not None else ()
+
+
+def _guard(guard: Any, origin: tuple[Any, traceback.StackSummary] | None) -> Guard:
+    if origin is None:
+        return Guard(guard.expr)
+    stack = origin[1]
+    asking = next((f.filename for f in reversed(stack) if not f.filename.startswith(_TRACER)), "")
+    return Guard(guard.expr, user_line(stack), branch=not asking.startswith(_OPERATORS))
+
+
+def check_guards(
+    guards: Sequence[Guard],
+    symbols: Mapping[sympy.Symbol, str],
+    assertions: Sequence[Assertion],
+    same_program: Callable[[Mapping[str, int]], bool],
+) -> None:
+    """Look at the other side of each branch that the assertions don't rule out.
+
+    Args:
+        guards: what was taken for granted.
+        symbols: the user's name of each symbol.
+        assertions: what the user takes for granted.
+        same_program: whether the module exports to the same graph when it is traced at
+            these sizes, or refuses them.
+
+    Raises:
+        CaptureError: other sizes give another graph.
+    """
+    for guard in guards:
+        sizes = _other_side(guard, symbols, assertions) if guard.branch else None
+        if sizes is not None and not same_program(sizes):
+            raise _depends_on_size(guard, symbols, sizes)
+
+
+def _other_side(
+    guard: Guard, symbols: Mapping[sympy.Symbol, str], assertions: Sequence[Assertion]
+) -> dict[str, int] | None:
+    """Allowed sizes at which the guard does not hold, if some are found near its numbers."""
+    free = sorted(guard.condition.free_symbols, key=str)
+    if not free or not set(free) <= symbols.keys():
+        return None
+    numbers = {int(n) for n in guard.condition.atoms(sympy.Integer)}
+    near = {n + d for n in numbers | {2} for d in (-1, 0, 1)} | {3, 5, 8, 16, 64}
+    candidates = sorted(n for n in near if n >= 0)
+    for values in itertools.product(candidates, repeat=len(free)):
+        sizes = {symbols[s]: n for s, n in zip(free, values, strict=True)}
+        allowed = all(a.holds(sizes) for a in assertions if a.scenario is None)
+        if allowed and not _holds(guard.condition, dict(zip(free, values, strict=True))):
+            return sizes
+    return None
+
+
+def _holds(condition: sympy.Basic, sizes: Mapping[sympy.Symbol, int]) -> bool:
+    try:
+        return bool(condition.subs(sizes))
+    except (TypeError, ZeroDivisionError):
+        return True
+
+
+def _depends_on_size(
+    guard: Guard, symbols: Mapping[sympy.Symbol, str], sizes: Mapping[str, int]
+) -> CaptureError:
+    named = _in_words(guard.condition, symbols)
+    where = guard.line or "the model"
+    at = ", ".join(f"{symbol}={n}" for symbol, n in sizes.items())
+    assertion = f"'tract_assert {named}'"
+    return CaptureError(
+        f"{where}: can't be exported for every size, since it runs other code where "
+        f"{named} does not hold (at {at}, for example); rewrite it so that one program serves "
+        f"all sizes, or promise the condition with custom_extensions=[{assertion}].",
+        source=guard.line or None,
+    )
+
+
+def _in_words(condition: sympy.Basic, symbols: Mapping[sympy.Symbol, str]) -> str:
+    """A condition as a `tract_assert` line says it: `S <= 9`, `S == 3`."""
+    named = condition.subs({s: sympy.Symbol(n) for s, n in symbols.items()})
+    relations = {sympy.Eq: "==", sympy.Ne: "!="}
+    if type(named) in relations:
+        return f"{named.args[0]} {relations[type(named)]} {named.args[1]}"
+    return str(named)
