@@ -105,10 +105,10 @@ def export_model_to_nnef(
         dynamic_axes=target.dynamic_axes,
         assertions=assertions,
     )
-    graph = _graph(captured)
+    graph = _graph(captured, target.version)
 
     def same_program(sizes: Mapping[str, int]) -> bool:
-        return _gives_same_graph(captured, sizes, graph)
+        return _gives_same_graph(captured, sizes, graph, target.version)
 
     check_guards(captured.guards, captured.symbols, assertions, same_program)
     graph.extensions = extensions
@@ -123,18 +123,20 @@ def export_model_to_nnef(
     return path
 
 
-def _graph(captured: Capture) -> Graph:
+def _graph(captured: Capture, version: str) -> Graph:
     program = decompose(captured.program)
-    graph = lower(program, captured.inputs, captured.outputs, captured.symbols)
+    graph = lower(program, captured.inputs, captured.outputs, captured.symbols, version)
     run_passes(graph)
     return graph
 
 
-def _gives_same_graph(captured: Capture, sizes: Mapping[str, int], graph: Graph) -> bool:
+def _gives_same_graph(
+    captured: Capture, sizes: Mapping[str, int], graph: Graph, version: str
+) -> bool:
     """Whether the module gives the same graph when traced at these sizes, or refuses them."""
     try:
         other = captured.at(sizes)
-        return other is None or _graph(other).says_the_same_as(graph)
+        return other is None or _graph(other, version).says_the_same_as(graph)
     except ExportError:
         return False
 

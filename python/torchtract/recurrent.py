@@ -1,13 +1,15 @@
 """Recurrent layers kept whole while tracing.
 
 Torch's tracer unrolls an LSTM, GRU or RNN over time, which makes the sequence's length a
-constant. Inside `WholeRecurrentLayers` each such call becomes one operator of the library
+constant. Inside `whole_recurrent_layers` each such call becomes one operator of the library
 `torchtract` instead, whatever the length; run, it computes what PyTorch computes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,7 +18,25 @@ from torch.overrides import TorchFunctionMode
 
 from torchtract.errors import CaptureError
 
-__all__ = ["WholeRecurrentLayers"]
+__all__ = ["whole_recurrent_layers"]
+
+# Torch's layers keep their weights in a list that the tracer fills with its own tensors,
+# and then warns of. The layers themselves are not changed.
+_WEIGHTS_ASSIGNED = (
+    r"The tensor attributes? (self\.([\w.]+\.)?_flat_weights\[\d+\](, )?)+ (was|were) assigned"
+)
+
+
+@contextmanager
+def whole_recurrent_layers() -> Iterator[None]:
+    """Make each call of a recurrent layer one operator of the traced program.
+
+    Raises:
+        CaptureError: a layer gets a packed sequence, or drops elements out.
+    """
+    with warnings.catch_warnings(), _WholeLayers():
+        warnings.filterwarnings("ignore", _WEIGHTS_ASSIGNED, UserWarning)
+        yield
 
 
 def _define(name: str, hx_type: str, results: int) -> Callable[..., Any]:
@@ -37,8 +57,8 @@ def _define(name: str, hx_type: str, results: int) -> Callable[..., Any]:
         bidirectional: bool,
         batch_first: bool,
     ) -> tuple[Tensor, ...]:
-        sizes = (has_biases, num_layers, 0.0, False, bidirectional, batch_first)
-        outputs: tuple[Tensor, ...] = getattr(torch._VF, name)(input, hx, params, *sizes)
+        settings = (has_biases, num_layers, 0.0, False, bidirectional, batch_first)
+        outputs: tuple[Tensor, ...] = getattr(torch._VF, name)(input, hx, params, *settings)
         return outputs
 
     @layer.register_fake
@@ -66,32 +86,19 @@ _LAYERS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.rnn_relu: _define("rnn_relu", "Tensor", results=2),
 }
 
-#: What the two forms of these calls differ in: a packed sequence has no `has_biases` here.
-_HAS_BIASES = 3
 
-
-class WholeRecurrentLayers(TorchFunctionMode):
-    """Calls of recurrent layers in this context become one operator each.
-
-    Raises:
-        CaptureError: a layer gets a packed sequence, or drops elements out.
-    """
-
+class _WholeLayers(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
-        types: Iterable[type],
+        types: Iterable[type],  # noqa: ARG002
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        packed = func in _LAYERS and not isinstance(args[_HAS_BIASES], bool)
-        if packed or func is torch._VF._pack_padded_sequence:
-            raise CaptureError(
-                "the shapes of a packed sequence depend on the values of its lengths; "
-                "give the layer the padded tensor"
-            )
+        if func is torch._VF._pack_padded_sequence:
+            raise _packed()
         if func in _LAYERS:
-            return _whole(_LAYERS[func], *args)
+            return _whole(_LAYERS[func], *args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
 
@@ -105,8 +112,18 @@ def _whole(
     dropout: float,
     train: bool,
     bidirectional: bool,
-    batch_first: bool,
+    batch_first: bool | None = None,
 ) -> Any:
+    """The operator, called as the layer in `torch._VF` is."""
+    if not isinstance(has_biases, bool) or batch_first is None:
+        raise _packed()  # the other form of the call: data, batch_sizes, hx ...
     if dropout and train:
-        raise CaptureError("its dropout is random; call the layer with train=False")
+        raise CaptureError("the layer drops elements out at random; call it with train=False")
     return layer(input, hx, params, has_biases, num_layers, bidirectional, batch_first)
+
+
+def _packed() -> CaptureError:
+    return CaptureError(
+        "the shapes of a packed sequence depend on the values of its lengths; give the layer "
+        "the padded tensor instead"
+    )

@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 
 from torchtract.errors import CaptureError
 from torchtract.guards import user_line
-from torchtract.recurrent import WholeRecurrentLayers
+from torchtract.recurrent import whole_recurrent_layers
 from torchtract.sizes import resize
 
 __all__ = ["Tracer"]
@@ -84,7 +84,7 @@ class Tracer:
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
         dynamic = shapes.dynamic_shapes(self.model, args, kwargs) if self.axes else None
         try:
-            with torch.no_grad(), _zero_and_one(), _SizesStaySymbolic(), WholeRecurrentLayers():
+            with torch.no_grad(), _zero_and_one(), _SizesStaySymbolic(), whole_recurrent_layers():
                 return torch.export.export(
                     self.model, args, kwargs, dynamic_shapes=dynamic, strict=False
                 )

@@ -135,3 +135,19 @@ def test_in_place_writes_become_new_tensors() -> None:
         return y
 
     export_and_compare(write, torch.randn(3, 4), dynamic_axes={"x0": {0: "B"}}, sizes=[{"B": 1}])
+
+
+def test_what_is_computed_twice_is_written_once() -> None:
+    def twice(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return x + 1, (x + 1).sqrt(), (x + 1) * (x + 1)
+
+    model = export_and_compare(twice, torch.rand(3), dynamic_axes={"x0": {0: "B"}})
+    assert sum(node.op == "Add" for node in model.nodes()) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.complex64])
+def test_element_types_that_tract_lacks_are_refused(dtype: torch.dtype) -> None:
+    with pytest.raises(UnsupportedOpError, match=f"input 'x0'.*no element type for {dtype}"):
+        export(torch.neg, torch.ones(3, dtype=dtype))
+    with pytest.raises(UnsupportedOpError, match=r"weight '0\.weight'.*bfloat16"):
+        export(nn.Sequential(nn.Linear(2, 2)).bfloat16(), torch.ones(3, 2, dtype=torch.bfloat16))

@@ -21,7 +21,6 @@ _DATUM_TYPES = {
     torch.int32: "i32",
     torch.int64: "i64",
     torch.float16: "f16",
-    torch.bfloat16: "bf16",
     torch.float32: "f32",
     torch.float64: "f64",
 }

@@ -19,7 +19,7 @@ from torchtract.lower.dtypes import datum_type
 from torchtract.lower.registry import lowering_of
 from torchtract.lower.source import module_path, origin, source_line
 from torchtract.lower.value import Fact, Value, fact_of, size_of
-from torchtract.nnef import Graph, Names, check_identifier, identifier
+from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
 
 __all__ = ["lower"]
 
@@ -29,6 +29,7 @@ def lower(
     inputs: Sequence[str],
     outputs: Sequence[str] | None,
     symbols: Mapping[sympy.Symbol, str],
+    version: str = schema.EMBEDDED,
 ) -> Graph:
     """The NNEF graph of an exported program.
 
@@ -37,6 +38,7 @@ def lower(
         inputs: a name for each tensor among its user inputs.
         outputs: a name for each output, by default `output` or `output_0`, `output_1` ...
         symbols: the user's name of each symbol in its shapes.
+        version: the oldest tract that must read the graph.
 
     Raises:
         UnsupportedOpError: it holds calls that can't be said in NNEF; all of them are listed.
@@ -44,7 +46,7 @@ def lower(
         CaptureError: the program changes its buffers, or the names don't fit its outputs.
         FormatError: a name is no NNEF identifier.
     """
-    return _Walk(program, inputs, outputs, symbols).run()
+    return _Walk(program, inputs, outputs, symbols, version).run()
 
 
 class _Walk:
@@ -54,13 +56,14 @@ class _Walk:
         inputs: Sequence[str],
         outputs: Sequence[str] | None,
         symbols: Mapping[sympy.Symbol, str],
+        version: str,
     ) -> None:
         self.program = program
         self.inputs = inputs
         self.outputs = outputs
         self.graph = Graph(symbols=sorted(set(symbols.values())))
         self.names = Names(reserved=self.graph.symbols)
-        self.builder = Builder(self.graph, self.names, symbols)
+        self.builder = Builder(self.graph, self.names, symbols, version)
         self.values: dict[torch.fx.Node, Any] = {}
         self.refusals: dict[tuple[str, str], str] = {}
 
@@ -88,15 +91,22 @@ class _Walk:
         label = spec.target
         constants = self.program.constants
         tensor = constants[label] if label in constants else self.program.state_dict[label]
-        return self.builder.constant(tensor, label=label)
+        try:
+            return self.builder.constant(tensor, label=label)
+        except Refusal as refusal:
+            if node.users:
+                self.refusals[f"weight {label!r}", str(tensor.dtype)] = str(refusal)
+            return _refused(fact_of(tensor))
 
     def _input(self, name: str, fact: Fact) -> Value:
         self.builder.enter(name, "", (fact,))
+        try:
+            kind = datum_type(fact.dtype)
+        except Refusal as refusal:
+            self.refusals[f"input {name!r}", str(fact.dtype)] = str(refusal)
+            return _refused(fact)
         value = self.builder.emit(
-            "tract_core_external",
-            like=fact,
-            shape=list(fact.shape),
-            datum_type=datum_type(fact.dtype),
+            "tract_core_external", like=fact, shape=list(fact.shape), datum_type=kind
         )
         self.graph.rename(value.name, name, len(self.graph.operations) - 1)
         self.graph.inputs.append(name)
@@ -120,7 +130,7 @@ class _Walk:
             outputs = self.builder.leave(self._lower(node))
         except Refusal as refusal:
             self.refusals.setdefault((source_line(node), origin(node)), str(refusal))
-            outputs = tuple(Value(f.dtype, f.shape, "refused") for f in results)
+            outputs = tuple(_refused(fact) for fact in results)
         return outputs if isinstance(known, (tuple, list)) else outputs[0]
 
     def _lower(self, node: torch.fx.Node) -> tuple[Value, ...]:
@@ -164,11 +174,7 @@ class _Walk:
             *self.graph.variables,
         )
         self.builder.enter("output", "", (value,))
-        return (
-            value.name
-            if plain
-            else self.builder.emit("tract_core_cast", value, to=value.dtype).name
-        )
+        return value.name if plain else self.builder.copy(value).name
 
     def _name_outputs(self) -> None:
         count = len(self.graph.outputs)
@@ -198,6 +204,11 @@ class _Walk:
             refusals=lines,
             source=next(iter(self.refusals))[0],
         )
+
+
+def _refused(fact: Fact) -> Value:
+    """Something for the walk to go on with after a refusal."""
+    return Value(fact.dtype, fact.shape, "refused")
 
 
 def _facts(known: Any) -> tuple[Fact, ...]:

@@ -15,6 +15,7 @@ __all__ = [
     "check_graph",
     "check_version",
     "known_versions",
+    "knows",
     "name_in",
     "parameters_of",
     "registries_of",
@@ -65,6 +66,11 @@ def check_version(version: str) -> None:
             f"version={version!r}: can't be written for, since the known versions of tract are "
             f"{known}; use the newest one that is not newer than yours."
         )
+
+
+def knows(version: str, op: str) -> bool:
+    """Whether that version of tract has an operator."""
+    return not any(_problems(op, (), version))
 
 
 def parameters_of(op: str) -> tuple[str, ...]:

@@ -1,28 +1,27 @@
 """Recurrent layers as loops over time, and their cells.
 
-The input's part of each gate, `x @ weight_ih.T`, depends on no earlier step: one product over
-the whole sequence gives it ahead of the loop, and what is left for the loop is a fragment.
+The input's part of the gates, `x @ weight_ih.T`, depends on no earlier step: one product over
+the whole sequence gives it ahead of the loop. What is left for the loop is a fragment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
-# Imported for the operators that it defines.
-from torchtract import recurrent as _operators  # noqa: F401
+from torchtract import recurrent  # noqa: F401  (defines torch.ops.torchtract)
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import require
+from torchtract.lower.checks import require, static_int
 from torchtract.lower.dtypes import datum_type
 from torchtract.lower.ops.elementwise import computed_in_float32
 from torchtract.lower.ops.matmul import linear
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Fact, Value
+from torchtract.nnef import schema
 
 aten = torch.ops.aten
-torchtract = torch.ops.torchtract
 
 
 @dataclass(frozen=True)
@@ -35,286 +34,254 @@ class _Weights:
     bias_hh: Value | None = None
     hr: Value | None = None  # the projection of an LSTM
 
+    def gate_size(self, gates: int) -> int:
+        return static_int(self.hh.shape[0], "a layer's number of gates") // gates
+
 
 @dataclass(frozen=True)
 class _Step:
-    """One step of a recurrence: a fragment of x, the states and `full`.
+    """One step of a recurrence: a fragment of x, the states and what `full` holds.
+
+    Tensors in it have two batch axes, time being one of them, and an axis of features.
 
     Attributes:
-        gates: what the loop gets of the input, for the whole sequence.
-        states: names of the states; the results are these with `_next`.
-        body: lines of the fragment. Tensors have the axes b, s, and features.
+        gates: the whole sequence that the steps get x from.
+        states: names of the states; `_next` is added to the results'.
+        body: the fragment's lines.
         full: further tensors, the same in each step.
     """
 
     gates: Value
     states: tuple[str, ...]
-    body: tuple[str, ...]
+    body: list[str]
     full: dict[str, Value] = field(default_factory=dict)
 
-    def call(self, b: Builder, stem: str) -> str:
-        parameters = ", ".join(f"{p}: tensor<scalar>" for p in ("x", *self.states, *self.full))
-        results = ", ".join(f"{state}_next: tensor<scalar>" for state in self.states)
-        lines = "".join(f"  {line};\n" for line in self.body)
-        return b.fragment(stem, f"({parameters}) -> ({results})\n{{\n{lines}}}")
+    def fragment(self, b: Builder, cell: str) -> str:
+        """Its name."""
+        results = [f"{state}_next" for state in self.states]
+        return _fragment(b, f"{cell}_step", ["x", *self.states, *self.full], results, self.body)
 
 
-#: What makes a step out of a sequence and the weights.
-_Cell = Callable[[Builder, Value, _Weights], _Step]
+def _fragment(
+    b: Builder, stem: str, parameters: list[str], results: list[str], body: list[str]
+) -> str:
+    left, right = (", ".join(f"{n}: tensor<scalar>" for n in ns) for ns in (parameters, results))
+    lines = "".join(f"  {line};\n" for line in body)
+    return b.fragment(stem, f"({left}) -> ({right})\n{{\n{lines}}}")
 
-FUSED = True
+
+def _product(x: str, weight: str, like: Fact) -> str:
+    acc = datum_type(like.dtype)
+    return f"tract_core_einsum([{x}, {weight}], expr = 'abh,gh->abg', acc = '{acc}')"
+
+
+def _gate(gates: str, index: int, size: int, axis: int = 2) -> str:
+    begin, end = index * size, (index + 1) * size
+    return f"slice({gates}, axes = [{axis}], begin = [{begin}], end = [{end}])"
+
 
 # Steps.
 
 
 def _lstm_step(b: Builder, x: Value, w: _Weights) -> _Step:
-    hidden = w.hh.shape[0] // 4
     _require_sigmoid(x)
-    if FUSED:
-        w = _reordered(b, w, "ifgo", "iofg")
-    full = {"weight_hh": w.hh}
+    size = w.gate_size(4)
+    fused = schema.knows(b.version, "tract_core_lstm_epilogue")
+    w = _reordered(b, w, "ifgo", "iofg") if fused else w
+    h = "h_next" if w.hr is None else "h_unprojected"
     body = [f"gates = add(x, {_product('h', 'weight_hh', x)})"]
-    output = "h_next" if w.hr is None else "h_full"
-    if FUSED:
-        body.append(f"{output}, c_next = tract_core_lstm_epilogue(gates, c, hidden = {hidden})")
+    if fused:
+        body += [f"{h}, c_next = tract_core_lstm_epilogue(gates, c, hidden = {size})"]
     else:
         body += [
-            f"i = sigmoid({_gate('gates', 0, hidden)})",
-            f"f = sigmoid({_gate('gates', 1, hidden)})",
-            f"g = tanh({_gate('gates', 2, hidden)})",
-            f"o = sigmoid({_gate('gates', 3, hidden)})",
+            f"i = sigmoid({_gate('gates', 0, size)})",
+            f"f = sigmoid({_gate('gates', 1, size)})",
+            f"g = tanh({_gate('gates', 2, size)})",
+            f"o = sigmoid({_gate('gates', 3, size)})",
             "c_next = add(mul(f, c), mul(i, g))",
-            f"{output} = mul(o, tanh(c_next))",
+            f"{h} = mul(o, tanh(c_next))",
         ]
+    full = {"weight_hh": w.hh}
     if w.hr is not None:
         full["weight_hr"] = w.hr
-        body.append(f"h_next = {_product('h_full', 'weight_hr', x)}")
-    gates = linear(b, x, w.ih, _summed(b, w.bias_ih, w.bias_hh))
-    return _Step(gates, ("h", "c"), tuple(body), full)
+        body += [f"h_next = {_product(h, 'weight_hr', x)}"]
+    return _Step(linear(b, x, w.ih, _sum(b, w.bias_ih, w.bias_hh)), ("h", "c"), body, full)
 
 
 def _gru_step(b: Builder, x: Value, w: _Weights) -> _Step:
-    hidden = w.hh.shape[0] // 3
     _require_sigmoid(x)
-    if FUSED:
-        w = _reordered(b, w, "rzn", "zrn")
+    size = w.gate_size(3)
+    fused = schema.knows(b.version, "tract_core_gru_epilogue")
+    w = _reordered(b, w, "rzn", "zrn") if fused else w
     full = {"weight_hh": w.hh}
-    recurrent = _product("h", "weight_hh", x)
-    if w.bias_hh is not None:
-        # It can't be added ahead of the loop: the reset gate scales it.
+    gates = _product("h", "weight_hh", x)
+    if w.bias_hh is not None:  # not added ahead of the loop, since the reset gate scales it
         full["bias_hh"] = b.unsqueeze(w.bias_hh, [0, 1])
-        recurrent = f"add({recurrent}, bias_hh)"
-    body = [f"gates = {recurrent}"]
-    if FUSED:
-        body.append(f"h_next = tract_core_gru_epilogue(x, gates, h, hidden = {hidden})")
+        gates = f"add({gates}, bias_hh)"
+    body = [f"gates = {gates}"]
+    if fused:
+        body += [f"h_next = tract_core_gru_epilogue(x, gates, h, hidden = {size})"]
     else:
         body += [
-            *(f"{g} = sigmoid(add({_gate('x', i, hidden)}, {_gate('gates', i, hidden)}))"
-              for i, g in enumerate("rz")),
-            f"n = tanh(add({_gate('x', 2, hidden)}, mul(r, {_gate('gates', 2, hidden)})))",
+            f"r = sigmoid(add({_gate('x', 0, size)}, {_gate('gates', 0, size)}))",
+            f"z = sigmoid(add({_gate('x', 1, size)}, {_gate('gates', 1, size)}))",
+            f"n = tanh(add({_gate('x', 2, size)}, mul(r, {_gate('gates', 2, size)})))",
             "h_next = add(n, mul(z, sub(h, n)))",
         ]
-    return _Step(linear(b, x, w.ih, w.bias_ih), ("h",), tuple(body), full)
+    return _Step(linear(b, x, w.ih, w.bias_ih), ("h",), body, full)
 
 
-def _rnn_step(activation: str) -> _Cell:
-    def step(b: Builder, x: Value, w: _Weights) -> _Step:
-        gates = linear(b, x, w.ih, _summed(b, w.bias_ih, w.bias_hh))
-        total = f"add(x, {_product('h', 'weight_hh', x)})"
-        body = (f"h_next = {activation.format(total)}",)
-        return _Step(gates, ("h",), body, {"weight_hh": w.hh})
-
-    return step
+def _rnn_tanh_step(b: Builder, x: Value, w: _Weights) -> _Step:
+    body = [f"h_next = tanh(add(x, {_product('h', 'weight_hh', x)}))"]
+    return _Step(linear(b, x, w.ih, _sum(b, w.bias_ih, w.bias_hh)), ("h",), body, {"weight_hh": w.hh})
 
 
-_CELLS: dict[str, _Cell] = {
+def _rnn_relu_step(b: Builder, x: Value, w: _Weights) -> _Step:
+    step = _rnn_tanh_step(b, x, w)
+    return replace(step, body=[f"h_next = relu(add(x, {_product('h', 'weight_hh', x)}))"])
+
+
+_STEPS: dict[str, Callable[[Builder, Value, _Weights], _Step]] = {
     "lstm": _lstm_step,
     "gru": _gru_step,
-    "rnn_tanh": _rnn_step("tanh({})"),
-    "rnn_relu": _rnn_step("max({}, 0.0)"),
+    "rnn_tanh": _rnn_tanh_step,
+    "rnn_relu": _rnn_relu_step,
 }
-
-
-def _product(x: str, weight: str, like: Fact) -> str:
-    return (
-        f"tract_core_einsum([{x}, {weight}], expr = 'bsh,gh->bsg', "
-        f"acc = '{datum_type(like.dtype)}')"
-    )
-
-
-def _gate(gates: str, index: int, hidden: int, axis: int = 2) -> str:
-    begin, end = index * hidden, (index + 1) * hidden
-    return f"slice({gates}, axes = [{axis}], begin = [{begin}], end = [{end}])"
-
-
-def _reordered(b: Builder, w: _Weights, gates: str, wanted: str) -> _Weights:
-    """The weights with the gates in another order."""
-    hidden = w.hh.shape[0] // len(gates)
-    cut = [_gate("w", i, hidden, 0) for i in map(gates.index, wanted)]
-    fragment = b.fragment(
-        f"{gates}_to_{wanted}",
-        "(w: tensor<scalar>) -> (reordered: tensor<scalar>)\n{\n"
-        f"  reordered = concat([{', '.join(cut)}], axis = 0);\n}}",
-    )
-
-    def reordered(x: Value | None) -> Value | None:
-        if x is None:
-            return None
-        return b.emit(fragment, w=x, like=x)
-
-    return _Weights(*map(reordered, (w.ih, w.hh, w.bias_ih, w.bias_hh)), w.hr)
-
-
-def _summed(b: Builder, x: Value | None, y: Value | None) -> Value | None:
-    return b.binary("add", x, y) if x is not None and y is not None else x or y
 
 
 def _require_sigmoid(x: Value) -> None:
     require(x.dtype != torch.float64, "tract's sigmoid takes no float64")
 
 
-# Layers.
+def _sum(b: Builder, x: Value | None, y: Value | None) -> Value | None:
+    return b.binary("add", x, y) if x is not None and y is not None else x or y
 
 
-def _layers(
-    b: Builder,
-    cell: str,
-    x: Value,
-    hx: Sequence[Value],
-    params: list[Value],
-    has_biases: bool,
-    num_layers: int,
-    bidirectional: bool,
-    batch_first: bool,
-) -> tuple[Value, ...]:
-    directions = 2 if bidirectional else 1
-    time = 1 if batch_first else 0
-    weights = list(_weights(params, has_biases, num_layers * directions))
-    last: list[tuple[Value, ...]] = []
-    for layer in range(num_layers):
-        sequences = []
-        for direction in range(directions):
-            k = layer * directions + direction
-            states = [b.slice(h, 0, k, k + 1) for h in hx]
-            step = _CELLS[cell](b, x, weights[k])
-            y, *states = _scan(b, cell, step, states, time, -1 if direction else 1)
-            sequences.append(y)
-            last.append(tuple(states))
-        x = b.concat(sequences, 2)
-    return x, *(b.concat(states, 0) for states in zip(*last, strict=True))
+def _reordered(b: Builder, w: _Weights, gates: str, wanted: str) -> _Weights:
+    """The weights with their gates in the order that tract's fused operators take."""
+    parts = [_gate("w", gates.index(g), w.gate_size(len(gates)), axis=0) for g in wanted]
+    body = [f"reordered = concat([{', '.join(parts)}], axis = 0)"]
+    reorder = _fragment(b, f"{gates}_to_{wanted}", ["w"], ["reordered"], body)
+
+    def reordered(x: Value | None) -> Value | None:
+        return None if x is None else b.emit(reorder, like=x, w=x)
+
+    ih, hh = b.emit(reorder, like=w.ih, w=w.ih), b.emit(reorder, like=w.hh, w=w.hh)
+    return _Weights(ih, hh, reordered(w.bias_ih), reordered(w.bias_hh), w.hr)
+
+
+# Layers: loops of steps.
 
 
 def _weights(params: Sequence[Value], has_biases: bool, count: int) -> Iterator[_Weights]:
-    """The parameters by layer and direction, in PyTorch's order."""
+    """The parameters of each layer and direction, in PyTorch's order."""
     size = len(params) // count
     for k in range(count):
-        ih, hh, *rest = params[k * size : (k + 1) * size]
-        biases = [rest.pop(0), rest.pop(0)] if has_biases else [None, None]
-        yield _Weights(ih, hh, *biases, *rest)
+        ih, hh, *more = params[k * size : (k + 1) * size]
+        biases = (more[0], more[1]) if has_biases else (None, None)
+        projection = more[2 * has_biases :]
+        yield _Weights(ih, hh, *biases, projection[0] if projection else None)
 
 
 def _scan(
     b: Builder, cell: str, step: _Step, states: Sequence[Value], time: int, direction: int
 ) -> tuple[Value, ...]:
-    """The sequence that a recurrence gives, and its last states, both [1, B, H]."""
-    swap = [1, 0, 2] if time == 1 else [0, 1, 2]
-    initial = [b.transpose(h, swap) for h in states]
-    names = [f"{name}_next" for name in step.states]
+    """The sequence of the first state, then the last of each state.
+
+    Args:
+        step: what is done at each time.
+        states: the first of each, [1, B, features].
+        time: the sequence's axis, 0 or 1.
+        direction: -1 runs backwards, from the sequence's end.
+    """
+    swapped = [1, 0, 2] if time == 1 else [0, 1, 2]
+    initial = [b.transpose(state, swapped) for state in states]
+    results = [f"{state}_next" for state in step.states]
     sequence = initial[0].of(shape=[*step.gates.shape[:2], initial[0].shape[2]])
     y, *last = b.emit_many(
         "tract_core_scan",
         results=[sequence, *initial],
         outputs_as_list=True,
-        body=step.call(b, f"{cell}_step"),
+        body=step.fragment(b, cell),
         scan=[("x", step.gates, time, direction)],
         full=list(step.full.items()),
-        state=list(zip(step.states, initial, names, strict=True)),
-        output=[(names[0], "full", time, direction), *((n, "last", time, 1) for n in names)],
-        reset_every_turn=int(_depends_on_inputs(b, initial)) or None,
+        state=list(zip(step.states, initial, results, strict=True)),
+        output=[(results[0], "full", time, direction), *((r, "last", time, 1) for r in results)],
+        reset_every_turn=1 if _depends_on_inputs(b, initial) else None,
     )
-    return y, *(b.transpose(h, swap) for h in last)
+    return y, *(b.transpose(state, swapped) for state in last)
 
 
 def _depends_on_inputs(b: Builder, values: Sequence[Value]) -> bool:
     """Whether the model's inputs have a part in these values.
 
-    A state that the caller gives holds for this call. One that is always the same begins a
-    stream, which later calls continue.
+    A state that the caller gives is the first of each call. One that is always the same
+    begins a stream, which further calls continue.
     """
     needed = {value.name for value in values}
     for operation in reversed(b.graph.operations):
         if needed.intersection(operation.outputs):
             needed.update(ref.name for ref in operation.references())
-    return bool(needed.intersection(b.graph.inputs))
+    return not needed.isdisjoint(b.graph.inputs)
 
 
-@lowers(torchtract.lstm.default)
-@computed_in_float32
-def lstm(
-    b: Builder,
-    x: Value,
-    hx: list[Value],
-    params: list[Value],
-    has_biases: bool,
-    num_layers: int,
-    bidirectional: bool,
-    batch_first: bool,
-) -> tuple[Value, ...]:
-    """lstm(Tensor input, Tensor[] hx, Tensor[] params, bool has_biases, int num_layers, ...)"""
-    sizes = (has_biases, num_layers, bidirectional, batch_first)
-    return _layers(b, "lstm", x, hx, params, *sizes)
-
-
-def _lowers_simple(cell: str) -> None:
-    @lowers(getattr(torchtract, cell).default)
+def _layers_of(cell: str) -> Callable[..., tuple[Value, ...]]:
     @computed_in_float32
-    def layer(
+    def layers(
         b: Builder,
         x: Value,
-        hx: Value,
+        hx: Value | list[Value],
         params: list[Value],
         has_biases: bool,
         num_layers: int,
         bidirectional: bool,
         batch_first: bool,
     ) -> tuple[Value, ...]:
-        """gru(Tensor input, Tensor hx, Tensor[] params, bool has_biases, int num_layers, ...)"""
-        sizes = (has_biases, num_layers, bidirectional, batch_first)
-        return _layers(b, cell, x, [hx], params, *sizes)
+        """lstm(Tensor input, Tensor[] hx, Tensor[] params, bool has_biases, int num_layers, ...)"""
+        first = hx if isinstance(hx, list) else [hx]
+        directions = (1, -1) if bidirectional else (1,)
+        weights = enumerate(_weights(params, has_biases, num_layers * len(directions)))
+        last: list[list[Value]] = []
+        for _ in range(num_layers):
+            sequences = []
+            for direction, (k, w) in zip(directions, weights):
+                states = [b.slice(state, 0, k, k + 1) for state in first]
+                step = _STEPS[cell](b, x, w)
+                y, *ends = _scan(b, cell, step, states, int(batch_first), direction)
+                sequences.append(y)
+                last.append(ends)
+            x = b.concat(sequences, 2)
+        return x, *(b.concat(states, 0) for states in zip(*last, strict=True))
+
+    return layers
 
 
-for _name in ("gru", "rnn_tanh", "rnn_relu"):
-    _lowers_simple(_name)
+# Cells: steps by themselves.
 
 
-# Cells.
+def _cell_of(cell: str) -> Callable[..., tuple[Value, ...]]:
+    @computed_in_float32
+    def one_step(
+        b: Builder,
+        x: Value,
+        hx: Value | list[Value],
+        w_ih: Value,
+        w_hh: Value,
+        b_ih: Value | None = None,
+        b_hh: Value | None = None,
+    ) -> tuple[Value, ...]:
+        """lstm_cell(Tensor input, Tensor[] hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, ...)"""
+        step = _STEPS[cell](b, b.unsqueeze(x, [0]), _Weights(w_ih, w_hh, b_ih, b_hh))
+        given = [b.unsqueeze(h, [0]) for h in (hx if isinstance(hx, list) else [hx])]
+        states = dict(zip(step.states, given, strict=True))
+        after = b.emit_many(
+            step.fragment(b, cell), results=given, x=step.gates, **states, **step.full
+        )
+        return tuple(b.squeeze(h, [0]) for h in after)
+
+    return one_step
 
 
-@lowers(aten.lstm_cell.default)
-@computed_in_float32
-def lstm_cell(
-    b: Builder,
-    x: Value,
-    hx: list[Value],
-    w_ih: Value,
-    w_hh: Value,
-    b_ih: Value | None = None,
-    b_hh: Value | None = None,
-) -> tuple[Value, ...]:
-    """lstm_cell(Tensor input, Tensor[] hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, ...)"""
-    return _once(b, "lstm", x, hx, _Weights(w_ih, w_hh, b_ih, b_hh))
-
-
-def _once(
-    b: Builder, cell: str, x: Value, states: Sequence[Value], w: _Weights
-) -> tuple[Value, ...]:
-    step = _CELLS[cell](b, b.unsqueeze(x, [1]), w)
-    given = {n: b.unsqueeze(h, [1]) for n, h in zip(step.states, states, strict=True)}
-    after = b.emit_many(
-        step.call(b, f"{cell}_step"),
-        results=list(given.values()),
-        x=step.gates,
-        **given,
-        **step.full,
-    )
-    return tuple(b.squeeze(h, [1]) for h in after)
+for _name in _STEPS:
+    lowers(getattr(torch.ops.torchtract, _name).default)(_layers_of(_name))
+    lowers(getattr(aten, f"{_name}_cell").default)(_cell_of(_name))

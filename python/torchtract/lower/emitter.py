@@ -1,0 +1,239 @@
+"""Operations and constants as they go into the graph: named, typed, and written once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import sympy
+import torch
+
+from torchtract.lower.dims import dim_text
+from torchtract.lower.dtypes import datum_type
+from torchtract.lower.value import Fact, Value, size_of
+from torchtract.nnef import (
+    Argument,
+    Dim,
+    Graph,
+    Names,
+    Operation,
+    Ref,
+    Variable,
+    identifier,
+    schema,
+)
+from torchtract.nnef.schema import parameters_of
+
+__all__ = ["Emitter"]
+
+#: Operations that give something else each time they stand in a graph.
+_SOURCES = frozenset({"tract_core_external", "tract_onnx_random"})
+
+
+class Emitter:
+    """Writes operations, constants and fragments into a graph.
+
+    Attributes:
+        graph: what is being built.
+        results: element type and shape of each output of the aten call being lowered.
+        version: the oldest tract that must read the graph.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        names: Names,
+        symbols: Mapping[sympy.Symbol, str],
+        version: str = schema.EMBEDDED,
+    ) -> None:
+        self.graph = graph
+        self.version = version
+        self.results: tuple[Fact, ...] = ()
+        self._names = names
+        self._symbols = symbols
+        self._module = ""
+        self._stem = ""
+        self._start = 0
+        self._constants: dict[tuple[Any, ...], Value] = {}
+        self._shared: set[str] = set()  # names of scalars, which other calls may use too
+        self._emitted: dict[str, tuple[Value, ...]] = {}
+        self._fresh: list[str] = []  # keys of what the call being lowered has emitted
+
+    def enter(self, stem: str, module: str, results: tuple[Fact, ...]) -> None:
+        """Say whose operations come next: name of the call, its module, what it gives."""
+        self._stem, self._module, self.results = stem, module, results
+        self._start = len(self.graph.operations)
+        self._fresh = []
+
+    def leave(self, outputs: Sequence[Value]) -> tuple[Value, ...]:
+        """The call's outputs, those that its own operations made renamed after the call."""
+        made = {o for op in self.graph.operations[self._start :] for o in op.outputs}
+        made -= self._shared
+        renamed: dict[str, str] = {}
+        for value in outputs:
+            if value.name in made and value.name not in renamed:
+                renamed[value.name] = self._names.unique(self._stem)
+                self.graph.rename(value.name, renamed[value.name], self._start)
+        for key in self._fresh:
+            self._emitted[key] = tuple(_renamed(v, renamed) for v in self._emitted[key])
+        return tuple(_renamed(value, renamed) for value in outputs)
+
+    @property
+    def result(self) -> Fact:
+        """Element type and shape of the call's only output."""
+        return self.results[0]
+
+    # Operations by name.
+
+    def emit(
+        self,
+        op: str,
+        *operands: Any,
+        like: Fact | None = None,
+        **attributes: Any,
+    ) -> Value:
+        """One operation with one result.
+
+        Args:
+            op: its NNEF name.
+            operands: its first arguments, in the schema's order.
+            like: element type and shape of the result, by default the first operand's.
+            attributes: further arguments by name. `None` leaves one out.
+        """
+        fact = like or next(o for o in operands if isinstance(o, Value))
+        return self.emit_many(op, *operands, results=[fact], **attributes)[0]
+
+    def emit_many(
+        self,
+        op: str,
+        *operands: Any,
+        results: Sequence[Fact],
+        outputs_as_list: bool = False,
+        **attributes: Any,
+    ) -> tuple[Value, ...]:
+        """One operation with any number of results; see `emit`.
+
+        An operation that is in the graph already is not written a second time.
+        """
+        parameters = parameters_of(op) if operands else ()
+        named = dict(zip(parameters, operands, strict=False)) | attributes
+        arguments = {k: self._argument(v) for k, v in named.items() if v is not None}
+        key = repr((op, arguments, results))
+        if key not in self._emitted or op in _SOURCES:
+            self._emitted[key] = self._append(op, arguments, results, outputs_as_list)
+            self._fresh.append(key)
+        return self._emitted[key]
+
+    def _append(
+        self,
+        op: str,
+        arguments: dict[str, Argument],
+        results: Sequence[Fact],
+        outputs_as_list: bool = False,
+    ) -> tuple[Value, ...]:
+        suffix = op.removeprefix("tract_core_").removeprefix("tract_")
+        names = tuple(self._names.unique(f"{self._stem}_{suffix}") for _ in results)
+        self.graph.operations.append(
+            Operation(op, arguments, names, outputs_as_list, module=self._module)
+        )
+        return tuple(
+            Value(f.dtype, tuple(f.shape), name) for f, name in zip(results, names, strict=True)
+        )
+
+    def copy(self, x: Value) -> Value:
+        """The same tensor under a name of its own."""
+        arguments = {"input": self._argument(x), "to": datum_type(x.dtype)}
+        return self._append("tract_core_cast", arguments, [x])[0]
+
+    def fragment(self, stem: str, definition: str) -> str:
+        """The name of a fragment: of an earlier one that is defined alike, else a new one.
+
+        Args:
+            stem: what its name begins with.
+            definition: its NNEF text from the parameters on: `(x: ...) -> (y: ...) {...}`.
+        """
+        for name, text in self.graph.fragments.items():
+            if text == f"fragment {name}{definition}":
+                return name
+        name = self._names.unique(stem)
+        self.graph.fragments[name] = f"fragment {name}{definition}"
+        return name
+
+    def _argument(self, value: Any) -> Argument:
+        match value:
+            case Value():
+                return Ref(value.name) if value.literal is None else value.literal
+            case sympy.Integer():
+                return int(value)
+            case sympy.Expr():
+                return Dim(dim_text(value, self._symbols))
+            case torch.dtype():
+                return datum_type(value)
+            case bool() | int() | float() | str():
+                return value
+            case tuple():
+                return tuple(self._argument(v) for v in value)
+            case list():
+                return [self._argument(v) for v in value]
+        raise TypeError(f"{value!r} can't be an argument of an NNEF operation")
+
+    # Constants.
+
+    def constant(self, tensor: torch.Tensor, label: str = "") -> Value:
+        """A tensor known at export: a literal for most scalars, else a `.dat` file."""
+        if tensor.dim() == 0 and not label:
+            return self.scalar(tensor.item(), tensor.dtype)
+        key = ("tensor", tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
+        if tensor.numel() == 0 or key not in self._constants:
+            self._constants[key] = self._variable(tensor, label)
+        return self._constants[key]
+
+    def _variable(self, tensor: torch.Tensor, label: str) -> Value:
+        name = self._names.unique(identifier(label or f"{self._stem}_constant"))
+        data = tensor.detach()
+        self.graph.variables[name] = Variable(
+            label or name, datum_type(data.dtype), tuple(data.shape), lambda: _array(data)
+        )
+        return Value(data.dtype, tuple(data.shape), name, data=data)
+
+    def scalar(self, number: Any, dtype: torch.dtype) -> Value:
+        """A number as a rank-0 tensor of this type.
+
+        Args:
+            number: a Python number, or a size (an expression over symbols).
+        """
+        number = size_of(number)
+        if isinstance(number, sympy.Expr):
+            return self.emit("tract_core_cast", number, like=Fact(dtype, ()), to=dtype)
+        if dtype == torch.bool:
+            return Value(dtype, (), literal=bool(number))
+        if dtype == torch.float32 and not math.isnan(number):
+            return Value(dtype, (), literal=float(number))
+        key = ("scalar", repr(number), dtype)
+        if key not in self._constants:
+            self._constants[key] = self._typed_scalar(number, dtype)
+            self._shared.add(self._constants[key].name)
+        return self._constants[key]
+
+    def _typed_scalar(self, number: Any, dtype: torch.dtype) -> Value:
+        small = not dtype.is_complex and math.isfinite(number) and abs(number) < 2**31
+        if small and not (dtype == torch.float64 and not float(number).is_integer()):
+            literal = float(number) if dtype.is_floating_point else int(number)
+            return self.emit("tract_core_cast", literal, like=Fact(dtype, ()), to=dtype)
+        return self._variable(torch.tensor(number, dtype=dtype), "")
+
+
+def _renamed(value: Value, names: Mapping[str, str]) -> Value:
+    view = value.view
+    if view is not None:
+        base = dataclasses.replace(view.base, name=names.get(view.base.name, view.base.name))
+        view = dataclasses.replace(view, base=base)
+    return dataclasses.replace(value, name=names.get(value.name, value.name), view=view)
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    """The tensor's values as a C-contiguous numpy array, without a copy where possible."""
+    return tensor.cpu().resolve_conj().resolve_neg().contiguous().numpy()
