@@ -37,7 +37,8 @@ _OPERATORS = tuple(
         *("_meta_registrations.py", "_subclasses/", "_tensor.py", "_export/", "export/"),
     )
 )
-_TRACER = (f"{_TORCH}/fx/", f"{_TORCH}/__init__.py", f"{_TORCH}/utils/", f"{_PACKAGE}/guards.py")
+_SYMBOLS = f"{_TORCH}/__init__.py"
+_TRACER = (_SYMBOLS, f"{_TORCH}/fx/", f"{_TORCH}/utils/", f"{_PACKAGE}/guards.py")
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,16 @@ def _environment_guards(program: ExportedProgram) -> Sequence[Any]:
 def _guard(guard: Any, origin: tuple[Any, traceback.StackSummary] | None) -> Guard:
     if origin is None:
         return Guard(guard.expr)
-    stack = origin[1]
-    asking = next((f.filename for f in reversed(stack) if not f.filename.startswith(_TRACER)), "")
-    return Guard(guard.expr, user_line(stack), branch=not asking.startswith(_OPERATORS))
+    return Guard(guard.expr, user_line(origin[1]), branch=_is_branch(origin[1]))
+
+
+def _is_branch(stack: traceback.StackSummary) -> bool:
+    """Whether Python code outside of operators made a condition on sizes a bool."""
+    files = [frame.filename for frame in stack]
+    asking = max(i for i, file in enumerate(files) if not file.startswith(_TRACER))
+    # Python code asks through SymBool's methods; C++ code, such as indexing, does not.
+    by_python = files[asking + 1].startswith(_SYMBOLS) if asking + 1 < len(files) else True
+    return by_python and not files[asking].startswith(_OPERATORS)
 
 
 def check_guards(

@@ -37,6 +37,7 @@ class Runnable:
         self.inputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.inputs())
         self.outputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.outputs())
         self.threads = threads
+        self._names = [fact.name for fact in self.inputs]
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Computes the outputs.
@@ -107,14 +108,15 @@ class Runnable:
 
     def _in_order(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
         """Joins inputs given by position and by name."""
-        names = [fact.name for fact in self.inputs]
-        expected = names[len(args) :]
+        expected = self._names[len(args) :]
+        if len(named) == len(expected) and all(name in named for name in expected):
+            return (*args, *[named[name] for name in expected])
+        takes = f"the model takes {', '.join(self._names)}"
         if unknown := [name for name in named if name not in expected]:
-            why = "given twice" if unknown[0] in names else "unknown"
-            raise RunError(f"input {unknown[0]}: {why}, the model takes {', '.join(names)}")
-        if missing := [name for name in expected if name not in named]:
-            raise RunError(f"input {missing[0]}: missing, the model takes {', '.join(names)}")
-        return (*args, *(named[name] for name in expected))
+            why = "given twice" if unknown[0] in self._names else "unknown"
+            raise RunError(f"input {unknown[0]}: {why}, {takes}")
+        missing = next(name for name in expected if name not in named)
+        raise RunError(f"input {missing}: missing, {takes}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self._origin, self.threads)

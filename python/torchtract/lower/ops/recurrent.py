@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -22,6 +23,7 @@ from torchtract.lower.value import Fact, Value
 from torchtract.nnef import schema
 
 aten = torch.ops.aten
+torchtract = torch.ops.torchtract
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def _lstm_step(b: Builder, x: Value, w: _Weights) -> _Step:
     _require_sigmoid(x)
     size = w.gate_size(4)
     fused = schema.knows(b.version, "tract_core_lstm_epilogue")
+    w = replace(w, bias_ih=_sum(b, w.bias_ih, w.bias_hh), bias_hh=None)
     w = _reordered(b, w, "ifgo", "iofg") if fused else w
     h = "h_next" if w.hr is None else "h_unprojected"
     body = [f"gates = add(x, {_product('h', 'weight_hh', x)})"]
@@ -105,7 +108,7 @@ def _lstm_step(b: Builder, x: Value, w: _Weights) -> _Step:
     if w.hr is not None:
         full["weight_hr"] = w.hr
         body += [f"h_next = {_product(h, 'weight_hr', x)}"]
-    return _Step(linear(b, x, w.ih, _sum(b, w.bias_ih, w.bias_hh)), ("h", "c"), body, full)
+    return _Step(linear(b, x, w.ih, w.bias_ih), ("h", "c"), body, full)
 
 
 def _gru_step(b: Builder, x: Value, w: _Weights) -> _Step:
@@ -132,13 +135,17 @@ def _gru_step(b: Builder, x: Value, w: _Weights) -> _Step:
 
 
 def _rnn_tanh_step(b: Builder, x: Value, w: _Weights) -> _Step:
-    body = [f"h_next = tanh(add(x, {_product('h', 'weight_hh', x)}))"]
-    return _Step(linear(b, x, w.ih, _sum(b, w.bias_ih, w.bias_hh)), ("h",), body, {"weight_hh": w.hh})
+    return _rnn_step(b, x, w, "tanh")
 
 
 def _rnn_relu_step(b: Builder, x: Value, w: _Weights) -> _Step:
-    step = _rnn_tanh_step(b, x, w)
-    return replace(step, body=[f"h_next = relu(add(x, {_product('h', 'weight_hh', x)}))"])
+    return _rnn_step(b, x, w, "relu")
+
+
+def _rnn_step(b: Builder, x: Value, w: _Weights, activation: str) -> _Step:
+    gates = linear(b, x, w.ih, _sum(b, w.bias_ih, w.bias_hh))
+    body = [f"h_next = {activation}(add(x, {_product('h', 'weight_hh', x)}))"]
+    return _Step(gates, ("h",), body, {"weight_hh": w.hh})
 
 
 _STEPS: dict[str, Callable[[Builder, Value, _Weights], _Step]] = {
@@ -178,9 +185,9 @@ def _weights(params: Sequence[Value], has_biases: bool, count: int) -> Iterator[
     size = len(params) // count
     for k in range(count):
         ih, hh, *more = params[k * size : (k + 1) * size]
-        biases = (more[0], more[1]) if has_biases else (None, None)
+        biases = more[:2] if has_biases else [None, None]
         projection = more[2 * has_biases :]
-        yield _Weights(ih, hh, *biases, projection[0] if projection else None)
+        yield _Weights(ih, hh, biases[0], biases[1], projection[0] if projection else None)
 
 
 def _scan(
@@ -234,19 +241,22 @@ def _layers_of(cell: str) -> Callable[..., tuple[Value, ...]]:
         params: list[Value],
         has_biases: bool,
         num_layers: int,
+        dropout: float,
+        train: bool,
         bidirectional: bool,
         batch_first: bool,
     ) -> tuple[Value, ...]:
-        """lstm(Tensor input, Tensor[] hx, Tensor[] params, bool has_biases, int num_layers, ...)"""
+        """lstm.input(Tensor input, Tensor[] hx, Tensor[] params, bool has_biases, ...)"""
+        require(not (train and dropout), "it drops elements out at random")
         first = hx if isinstance(hx, list) else [hx]
         directions = (1, -1) if bidirectional else (1,)
-        weights = enumerate(_weights(params, has_biases, num_layers * len(directions)))
+        weights = list(_weights(params, has_biases, num_layers * len(directions)))
         last: list[list[Value]] = []
-        for _ in range(num_layers):
+        for layer in range(num_layers):
             sequences = []
-            for direction, (k, w) in zip(directions, weights):
+            for k, direction in enumerate(directions, layer * len(directions)):
                 states = [b.slice(state, 0, k, k + 1) for state in first]
-                step = _STEPS[cell](b, x, w)
+                step = _STEPS[cell](b, x, weights[k])
                 y, *ends = _scan(b, cell, step, states, int(batch_first), direction)
                 sequences.append(y)
                 last.append(ends)
@@ -273,15 +283,13 @@ def _cell_of(cell: str) -> Callable[..., tuple[Value, ...]]:
         """lstm_cell(Tensor input, Tensor[] hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, ...)"""
         step = _STEPS[cell](b, b.unsqueeze(x, [0]), _Weights(w_ih, w_hh, b_ih, b_hh))
         given = [b.unsqueeze(h, [0]) for h in (hx if isinstance(hx, list) else [hx])]
-        states = dict(zip(step.states, given, strict=True))
-        after = b.emit_many(
-            step.fragment(b, cell), results=given, x=step.gates, **states, **step.full
-        )
+        tensors: dict[str, Any] = dict(zip(step.states, given, strict=True)) | step.full
+        after = b.emit_many(step.fragment(b, cell), results=given, x=step.gates, **tensors)
         return tuple(b.squeeze(h, [0]) for h in after)
 
     return one_step
 
 
 for _name in _STEPS:
-    lowers(getattr(torch.ops.torchtract, _name).default)(_layers_of(_name))
+    lowers(getattr(torchtract, _name).default, getattr(aten, _name).input)(_layers_of(_name))
     lowers(getattr(aten, f"{_name}_cell").default)(_cell_of(_name))
