@@ -20,7 +20,8 @@ LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN, "rnn_relu": nn.RNN
 def layer(name: str, *sizes: int, **settings: Any) -> nn.Module:
     if name == "rnn_relu":
         settings["nonlinearity"] = "relu"
-    return LAYERS[name](*sizes, **settings).eval()
+    module: nn.Module = LAYERS[name](*sizes, **settings)
+    return module.eval()
 
 
 def traced(module: nn.Module, *args: Any, dynamic: Any = None) -> torch.export.ExportedProgram:
@@ -138,14 +139,14 @@ class Packed(nn.Module):
 
 
 def test_packed_sequences_are_refused() -> None:
-    with pytest.raises(CaptureError, match="packed sequence depend.*give the layer the padded"):
+    with pytest.raises(CaptureError, match=r"packed sequence depend.*give the layer the padded"):
         traced(Packed(), torch.randn(3, 7, 4), torch.tensor([7, 2, 5]))
 
 
 def test_a_layer_that_gets_a_packed_sequence_is_refused() -> None:
     module = layer("gru", 4, 5)
     data, batch_sizes = torch.randn(5, 4), torch.tensor([2, 2, 1])
-    weights = list(module.parameters())
+    weights = tuple(module.parameters())
 
     with whole_recurrent_layers(), pytest.raises(CaptureError, match="packed sequence"):
         torch.gru(data, batch_sizes, torch.zeros(1, 2, 5), weights, True, 1, 0.0, False, False)

@@ -103,7 +103,11 @@ class Report:
         path.write_text(json.dumps({"conditions": self.conditions, "comparisons": rows}, indent=2))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = Table(title="ViT-B/16: minimum / median", title_justify="left", box=SIMPLE_HEAD)
+        table = Table(
+            title=f"{self.conditions['build']} build, minimum / median",
+            title_justify="left",
+            box=SIMPLE_HEAD,
+        )
         table.add_column("")
         for column in ("measured", "beside", "ratio", "target"):
             table.add_column(column, justify="right")
@@ -125,4 +129,4 @@ def _amounts(samples: Samples, unit: str) -> str:
     """Minimum and median, in the largest multiple of the unit that they reach."""
     reached = (scale for scale in _SCALES[unit] if samples.minimum >= scale[0])
     factor, name = next(reached, _SCALES[unit][-1])
-    return f"{samples.minimum / factor:.3g} / {samples.median / factor:.3g} {name}"
+    return f"{samples.minimum / factor:.4g} / {samples.median / factor:.4g} {name}"

@@ -58,7 +58,7 @@ fn load(source: &str, read: impl FnOnce() -> anyhow::Result<ProtoModel>) -> Resu
     guarded(Stage::Load, || {
         let proto = read()?;
         let model = NNEF.translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
-        Ok(Model::new(model)?)
+        Model::new(model)
     })
     .map_err(|e| {
         let message = syntax_error(&e.message).unwrap_or(e.message);

@@ -77,7 +77,7 @@ impl Runnable {
                 true,
             )?;
             extract_costs(&mut annotations, graph, &symbols)?;
-            self.summarise(&annotations)
+            Ok(self.summarise(&annotations))
         })
     }
 
@@ -93,7 +93,7 @@ impl Runnable {
             })
     }
 
-    fn summarise(&self, annotations: &Annotations) -> anyhow::Result<Profile> {
+    fn summarise(&self, annotations: &Annotations) -> Profile {
         let summary = annotations.profile_summary.as_ref();
         let flops = flops(annotations);
         let node = |&id: &usize| {
@@ -106,11 +106,11 @@ impl Runnable {
                 flops: flops.get(&id).copied().flatten(),
             })
         };
-        Ok(Profile {
+        Profile {
             nodes: self.plan.order_without_consts().iter().filter_map(node).collect(),
             entire: summary.map_or(Duration::ZERO, |s| s.entire),
             iterations: summary.map_or(0, |s| s.iters),
-        })
+        }
     }
 }
 

@@ -15,6 +15,9 @@ use torchtract_engine::{DType, Tensor, tensor_from_bytes};
 #[pyclass(frozen)]
 struct Lender(#[allow(dead_code)] Tensor);
 
+/// Python's part of the conversion.
+static AS_ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
 /// A tensor with the contents of `value`, an array or what can be seen as one, for input `name`.
 pub fn to_tensor(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     if let Ok(array) = value.cast_exact::<PyUntypedArray>()
@@ -23,7 +26,6 @@ pub fn to_tensor(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Tensor> {
         return copy(array, dtype);
     }
     let py = value.py();
-    static AS_ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let as_array = AS_ARRAY.import(py, "torchtract.runtime.arrays", "as_array")?;
     let array = as_array.call1((name, value))?.cast_into::<PyUntypedArray>()?;
     let dtype = plain_dtype(&array).expect("as_array gives plain arrays or raises");

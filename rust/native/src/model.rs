@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use torchtract_engine::{self as engine, CompileOptions, SymbolValue};
@@ -19,7 +18,7 @@ pub struct Model(engine::Model);
 impl Model {
     #[staticmethod]
     fn from_path(py: Python<'_>, path: PathBuf) -> PyResult<Model> {
-        call(py, || engine::load_path(&path)).map(Model)
+        call(py, move || engine::load_path(&path)).map(Model)
     }
 
     #[staticmethod]
@@ -54,8 +53,8 @@ impl Model {
     fn set(&self, py: Python<'_>, values: &Bound<'_, PyDict>) -> PyResult<Model> {
         let values = values
             .iter()
-            .map(|(name, value)| Ok((name.extract()?, symbol_value(&value)?)))
-            .collect::<PyResult<Vec<(String, SymbolValue)>>>()?;
+            .map(|(name, value)| Ok((name.extract()?, value.extract::<SymbolArgument>()?.into())))
+            .collect::<PyResult<Vec<_>>>()?;
         call(py, || self.0.set(&values)).map(Model)
     }
 
@@ -64,12 +63,18 @@ impl Model {
     }
 }
 
-fn symbol_value(value: &Bound<'_, PyAny>) -> PyResult<SymbolValue> {
-    if let Ok(size) = value.extract() {
-        Ok(SymbolValue::Size(size))
-    } else if let Ok(text) = value.extract() {
-        Ok(SymbolValue::Expression(text))
-    } else {
-        Err(PyTypeError::new_err("a symbol's value is an int of 64 bits or a str"))
+/// An `int` or a `str`.
+#[derive(FromPyObject)]
+enum SymbolArgument {
+    Size(i64),
+    Expression(String),
+}
+
+impl From<SymbolArgument> for SymbolValue {
+    fn from(value: SymbolArgument) -> SymbolValue {
+        match value {
+            SymbolArgument::Size(size) => SymbolValue::Size(size),
+            SymbolArgument::Expression(text) => SymbolValue::Expression(text),
+        }
     }
 }

@@ -210,3 +210,18 @@ def test_copies() -> None:
     export_and_compare(
         lambda x: (x.clone(), x.contiguous() + 1, x.detach() * 2, x.T.contiguous(), x.cpu() - 1), x
     )
+
+
+def test_masks_of_positions_are_right_at_every_size() -> None:
+    def masks(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        columns = torch.arange(x.shape[1])[None, None, :]
+        rows = torch.arange(x.shape[0])[None, :, None]
+        conditions = (columns < 2, columns >= 2, columns < rows, rows >= columns, columns < 0)
+        return tuple(torch.where(c, columns + 100, rows) for c in conditions)
+
+    export_and_compare(
+        masks,
+        torch.rand(3, 5),
+        dynamic_axes={"x0": {0: "B", 1: "S"}},
+        sizes=[{"B": 1, "S": 1}, {"B": 4, "S": 2}, {"B": 7, "S": 3}],
+    )

@@ -181,6 +181,7 @@ REPEATED: dict[str, Function] = {
     "batch, moved": lambda x, w: x[:1].expand(x.shape[0], 3, 4).transpose(0, 1) @ w,
     "batch, merged": lambda x, w: x[:1].expand(x.shape[0], 3, 4).reshape(-1, 4) @ w,
     "batch, cut": lambda x, w: x[:1].expand(x.shape[0], 3, 4)[:, 1:] @ w,
+    "one, cut": lambda x, w: x[:1, :1, :1].expand(x.shape[0], 3, 4)[:1, :1, :1] @ w[:1],
     "summed axis": lambda x, w: x[..., :1].expand(x.shape[0], 3, 4) @ w,
     "both": lambda x, w: x[:1].expand_as(x) @ x[:1].expand_as(x).mT * w[0, 0],
     "filled": lambda x, w: x.new_full((x.shape[0], 4), 0.5) @ w,

@@ -69,9 +69,7 @@ def _grouped(
 def _causal_mask(b: Builder, queries: Size, keys: Size) -> Value:
     """Which keys each query sees: as many as it has queries ahead, and one more."""
     rows, columns = b.unsqueeze(integers(b, queries), [1]), integers(b, keys)
-    # No `ge` here: tract 0.23.9 takes `position >= ...` for the start of a region that it
-    # may cut out, even where the other side is a position too.
-    return b.emit("not", b.binary("gt", columns, rows, torch.bool))
+    return b.binary("ge", rows, columns, torch.bool)
 
 
 def _additive(b: Builder, mask: Value, dtype: torch.dtype) -> Value:

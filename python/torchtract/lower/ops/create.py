@@ -141,8 +141,7 @@ def _range(b: Builder, start: Any, end: Any, step: Any) -> Value:
 
 
 def _integers(b: Builder, start: Size, end: Size, step: int = 1) -> Value:
-    like = Fact(torch.int64, b.result.shape[:1])
-    return b.emit("tract_core_range", start, end, step, like=like)
+    return b.range(start, end, step, b.result.shape[0])
 
 
 @lowers(aten.linspace.default)

@@ -197,5 +197,5 @@ def from_start(b: Builder, index: Value, size: Size) -> Value:
     if known:
         return index
     from_end = b.binary("add", index, b.scalar(size, torch.int64))
-    negative = b.binary("lt", index, b.scalar(0, torch.int64), torch.bool)
+    negative = b.binary("gt", b.scalar(0, torch.int64), index, torch.bool)
     return b.where(negative, from_end, index)

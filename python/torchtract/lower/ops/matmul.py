@@ -110,6 +110,8 @@ _VIEWS = frozenset(
 
 def _is_broadcast(b: Builder, x: Value) -> bool:
     """Whether the tensor is another one repeated along an axis."""
+    if x.data is not None:
+        return False
     name = x.name
     for operation in reversed(b.graph.operations):
         if name in operation.outputs:
@@ -125,9 +127,10 @@ def _is_broadcast(b: Builder, x: Value) -> bool:
 def _copied(b: Builder, x: Value) -> Value:
     """A repeated tensor as one of its own: tract's products forget how often it is repeated."""
     long = [axis for axis, size in enumerate(x.shape) if size != 1]
+    if not long:
+        return x
     axis = min(long, key=lambda a: not isinstance(x.shape[a], int))
-    every = integers(b, x.shape[axis])
-    return b.emit("tract_core_gather", x, every, axis=axis, like=x)
+    return b.emit("tract_core_gather", x, integers(b, x.shape[axis]), axis=axis, like=x)
 
 
 # Products of matrices and vectors.

@@ -200,9 +200,10 @@ def index_put(
     accumulate: bool = False,
 ) -> Value:
     """index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor"""
-    given = [i for i in indices if i is not None]
-    if len(given) == 1 and given[0].dtype == torch.bool:
-        return _put_by_mask(b, x, indices, given[0], values, accumulate)
+    first = next(a for a, index in enumerate(indices) if index is not None)
+    mask = indices[first]
+    if mask is not None and mask.dtype == torch.bool and not any(indices[first + 1 :]):
+        return _put_by_mask(b, x, first, mask, values, accumulate)
     axes, places = indexed_axes(indices)
     count = len(axes)
     index_shape = broadcast_shapes(*(p.shape for p in places))
@@ -221,17 +222,12 @@ def index_put(
 
 
 def _put_by_mask(
-    b: Builder,
-    x: Value,
-    indices: list[Value | None],
-    mask: Value,
-    values: Value,
-    accumulate: bool,
+    b: Builder, x: Value, axis: int, mask: Value, values: Value, accumulate: bool
 ) -> Value:
+    """A number written to, or added at, the elements that a mask picks from an axis on."""
     require(volume(values.shape) == 1, "a mask picks as many elements as its values say")
     values = b.reshape(values, [])
     if accumulate:
         values = b.binary("add", x, values)
-    behind = x.rank - len(indices) + 1 - mask.rank
-    aligned = b.unsqueeze(mask, list(range(mask.rank, mask.rank + behind)))
-    return b.where(aligned, values, x)
+    behind = range(mask.rank, x.rank - axis)
+    return b.where(b.unsqueeze(mask, list(behind)), values, x)

@@ -11,7 +11,7 @@ from torch.utils._sympy.functions import FloorDiv
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal, require, static_int
 from torchtract.lower.registry import lowers
-from torchtract.lower.value import Fact, Size, Value, size_of, volume
+from torchtract.lower.value import Size, Value, size_of, volume
 
 __all__ = ["axis_of", "every", "integers"]
 
@@ -25,7 +25,7 @@ def axis_of(dim: int, rank: int) -> int:
 
 def integers(b: Builder, count: Size) -> Value:
     """The numbers 0, 1 ... before `count`."""
-    return b.emit("tract_core_range", 0, count, 1, like=Fact(torch.int64, (count,)))
+    return b.range(0, count, 1, count)
 
 
 def every(b: Builder, x: Value, axis: int, begin: Size, end: Size, step: int) -> Value:
@@ -35,7 +35,7 @@ def every(b: Builder, x: Value, axis: int, begin: Size, end: Size, step: int) ->
     """
     span = sympy.sympify(end - begin if step > 0 else begin - end)
     count = size_of(FloorDiv(span + abs(step) - 1, abs(step)))
-    positions = b.emit("tract_core_range", begin, end, step, like=Fact(torch.int64, (count,)))
+    positions = b.range(begin, end, step, count)
     like = x.of(shape=[*x.shape[:axis], count, *x.shape[axis + 1 :]])
     return b.emit("tract_core_gather", x, positions, axis=axis, like=like)
 
