@@ -170,6 +170,8 @@ class Builder(Emitter):
             return x
         count = size_of(sympy.sympify(end - begin))
         like = x.of(shape=[*x.shape[:axis], count, *x.shape[axis + 1 :]])
+        if count == 0:  # an end of 0 says "all of it" to older versions of tract
+            return self.full(0, x.dtype, like.shape)
         of_base = View.of(x).slice_of_base(axis) if x.view else None
         if of_base is not None and x.view is not None:
             base_axis, step = of_base

@@ -75,7 +75,6 @@ def graph_text(module: nn.Module, args: tuple[Any, ...], folder: Path, version: 
         {"bias": False},
         {"batch_first": True},
         {"bidirectional": True},
-        {"num_layers": 3},
         {"num_layers": 2, "bidirectional": True, "batch_first": True, "bias": False},
         {"num_layers": 2, "dropout": 0.5},  # off in evaluation
     ],
@@ -87,11 +86,7 @@ def test_layers(name: str, settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [
-        {},
-        {"bias": False, "batch_first": True},
-        {"num_layers": 2, "bidirectional": True},
-    ],
+    [{}, {"bias": False, "batch_first": True}, {"num_layers": 2, "bidirectional": True}],
     ids=str,
 )
 def test_lstm_with_projections(settings: dict[str, Any]) -> None:
@@ -99,9 +94,8 @@ def test_lstm_with_projections(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("batch_first", [False, True])
-def test_layers_of_one_feature(name: str, batch_first: bool) -> None:
-    compare_symbolic(layer(name, 1, 1, 2, batch_first=batch_first, bidirectional=True), 1)
+def test_layers_of_one_feature(name: str) -> None:
+    compare_symbolic(layer(name, 1, 1, 2, bidirectional=True), 1)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -112,7 +106,7 @@ def test_large_layers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (4, 1), (4, 3)])
+@pytest.mark.parametrize("shape", [(1, 3), (4, 1)])
 def test_fixed_sizes(name: str, shape: tuple[int, int]) -> None:
     # A single step is no loop for tract, which then meets the first state as it is.
     export_and_compare(layer(name, 6, 5, 2, bidirectional=True), uniform(*shape, 6))
@@ -257,8 +251,7 @@ def test_only_states_that_come_from_an_input_begin_again_each_turn(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", CELLS)
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize(("bias", "given"), [(True, False), (False, True), (True, True)])
 def test_cells(name: str, bias: bool, given: bool) -> None:
     class Model(nn.Module):
         def __init__(self) -> None:
@@ -306,10 +299,16 @@ def test_cells_in_a_loop(name: str) -> None:
 # Files, versions, element types.
 
 
-@pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("settings", [{}, {"bias": False, "bidirectional": True}], ids=str)
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, {}) for name in LAYERS),
+        ("lstm", {"proj_size": 3}),
+        ("gru", {"bias": False, "bidirectional": True}),
+    ],
+)
 def test_old_versions_get_operators_that_they_have(
-    name: str, settings: dict[str, bool], tmp_path: Path
+    name: str, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     module = layer(name, 6, 5, 2, **settings)
 
@@ -324,11 +323,6 @@ def test_new_versions_get_fused_steps(name: str, tmp_path: Path) -> None:
     text = graph_text(layer(name, 6, 5), (uniform(4, 3, 6),), tmp_path, "0.23.9")
 
     assert f"tract_core_{name}_epilogue" in text
-
-
-def test_projections_in_old_versions(tmp_path: Path) -> None:
-    module = layer("lstm", 6, 5, 2, proj_size=3)
-    assert "_epilogue" not in graph_text(module, (uniform(4, 3, 6),), tmp_path, "0.21.13")
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -347,12 +341,6 @@ def test_layers_of_one_size_share_their_steps(tmp_path: Path) -> None:
 
     assert text.count("tract_core_scan(") == 6
     assert text.count("fragment gru_step") == 1
-
-
-def test_no_size_is_baked_into_the_graph(tmp_path: Path) -> None:
-    text = graph_text(layer("lstm", 6, 5), (uniform(97, 89, 6),), tmp_path, "0.23.9")
-
-    assert "97" not in text.split("graph network")[1]
 
 
 @pytest.mark.parametrize("name", LAYERS)

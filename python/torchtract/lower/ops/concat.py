@@ -16,10 +16,10 @@ aten = torch.ops.aten
 @lowers(aten.cat.default, aten.concat.default, aten.concatenate.default)
 def cat(b: Builder, tensors: list[Value], dim: int = 0) -> Value:
     """cat(Tensor[] tensors, int dim=0) -> Tensor"""
-    rank = b.result.rank
+    axis = axis_of(dim, b.result.rank)
     # Tensors of shape [0] join anything, by an old rule of PyTorch's.
-    joined = [x for x in tensors if x.shape != (0,) or rank == 1]
-    return b.concat(b.promote(*joined, dtype=b.result.dtype), axis_of(dim, rank))
+    filled = [x for x in tensors if x.shape != (0,) and x.shape[axis] != 0]
+    return b.concat(b.promote(*(filled or tensors[:1]), dtype=b.result.dtype), axis)
 
 
 @lowers(aten.stack.default)

@@ -59,7 +59,7 @@ class _Step:
     full: dict[str, Value] = field(default_factory=dict)
 
     def fragment(self, b: Builder, cell: str) -> str:
-        """Its name."""
+        """The fragment's name."""
         results = [f"{state}_next" for state in self.states]
         return _fragment(b, f"{cell}_step", ["x", *self.states, *self.full], results, self.body)
 
