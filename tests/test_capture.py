@@ -141,7 +141,8 @@ def test_control_flow_on_data_is_refused_with_torchs_reason() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x if x.sum() > 0 else -x
 
-    with pytest.raises(CaptureError, match=r"test_capture\.py:\d+: return x if x\.sum\(\) > 0.*one graph"):
+    words = r"test_capture\.py:\d+: return x if x\.sum\(\) > 0.*one graph"
+    with pytest.raises(CaptureError, match=words):
         captured(torch.rand(3, 4), model=Branch())
 
 

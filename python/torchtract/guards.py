@@ -8,6 +8,7 @@ other code, or refuse; an export that ignores it would be wrong there without a 
 from __future__ import annotations
 
 import itertools
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -60,7 +61,8 @@ def user_line(stack: traceback.StackSummary) -> str:
     """`file:line: code` of the innermost frame outside of torch and this package."""
     for frame in reversed(stack):
         if not frame.filename.startswith((_TORCH, _PACKAGE, "<")):
-            return f"{frame.filename}:{frame.lineno}: {frame.line}"
+            code = textwrap.shorten(frame.line or "", 80, placeholder=" ...")
+            return f"{frame.filename}:{frame.lineno}: {code}"
     return ""
 
 

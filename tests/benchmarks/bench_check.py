@@ -19,11 +19,11 @@ def test_check_io(
     model = tt.load(archives.torchtract)
     sample = images(1)
     sizes = [row.sizes["B"] for row in tt.check_io(vit, model, sample).rows]
+    batches = [images(size) for size in sizes]
     runnable = model.compile()  # as check_io does
 
     def runs() -> None:
-        for size in sizes:
-            batch = images(size)
+        for batch in batches:
             with torch.no_grad():
                 vit(batch)
             runnable(batch)

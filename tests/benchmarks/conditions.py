@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from torchtract import _native
 
 __all__ = ["conditions"]
@@ -22,6 +24,7 @@ def conditions() -> dict[str, Any]:
         "build": getattr(_native, "__profile__", "unknown"),
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "load before": round(psutil.getloadavg()[0], 1),  # of an idle machine 0.x
         "platform": platform.platform(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},

@@ -70,5 +70,12 @@ def test_looser_levels_allow_a_share_of_outliers() -> None:
     assert not compare(actual, expected, LEVELS["super"]).ok
 
 
+def test_scalars() -> None:
+    one, other = np.array(1.0, np.float32), np.array(2.0, np.float32)
+    assert compare(one, one, LEVELS["close"]).ok
+    result = compare(one, other, LEVELS["close"])
+    assert (result.ok, result.index, result.max_abs) == (False, (), 1.0)
+
+
 def test_nothing_equals_nothing() -> None:
     assert compare(np.zeros((0, 3)), np.zeros((0, 3)), LEVELS["exact"]).ok

@@ -151,3 +151,15 @@ def test_element_types_that_tract_lacks_are_refused(dtype: torch.dtype) -> None:
         export(torch.neg, torch.ones(3, dtype=dtype))
     with pytest.raises(UnsupportedOpError, match=r"weight '0\.weight'.*bfloat16"):
         export(nn.Sequential(nn.Linear(2, 2)).bfloat16(), torch.ones(3, 2, dtype=torch.bfloat16))
+
+
+def test_random_operators_are_refused_with_the_way_out() -> None:
+    with pytest.raises(UnsupportedOpError, match=r"rand_like.*make the noise an input"):
+        export(lambda x: x + torch.rand_like(x), torch.ones(3))
+
+
+def test_side_effects_and_missing_outputs_are_refused() -> None:
+    with pytest.raises(UnsupportedOpError, match="linalg_solve"):
+        export(torch.linalg.solve, torch.eye(3), torch.rand(3, 2))
+    with pytest.raises(CaptureError, match="no tensor"):
+        export(lambda _: None, torch.ones(3))

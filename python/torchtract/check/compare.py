@@ -78,7 +78,7 @@ def compare(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> C
     wide = np.complex128 if expected.dtype.kind == "c" else np.float64
     a, e = actual.astype(wide), expected.astype(wide)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        difference = np.abs(a - e)
+        difference = np.asarray(np.abs(a - e))  # an array for scalars too
         same = (actual == expected) | (np.isnan(a) & np.isnan(e))
         difference[same] = 0.0
         difference[np.isnan(difference)] = np.inf

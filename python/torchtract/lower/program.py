@@ -88,6 +88,8 @@ class _Walk:
             if not isinstance(spec.arg, TensorArgument):
                 return getattr(spec.arg, "value", None)
             return self._input(next(user_inputs), fact_of(node.meta["val"]))
+        if spec.kind == InputKind.TOKEN:
+            return None  # orders side effects, of which NNEF has none
         label = spec.target
         constants = self.program.constants
         tensor = constants[label] if label in constants else self.program.state_dict[label]
@@ -137,6 +139,8 @@ class _Walk:
         lowering = lowering_of(node.target)
         if lowering is None:
             part = "it" if str(node.target) == origin(node) else f"its part {node.target}"
+            if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+                raise Refusal(f"{part} is random; make the noise an input of the module")
             raise Refusal(f"{part} has no lowering to NNEF")
         args = torch.fx.map_arg(node.args, lambda n: self.values[n])
         kwargs = torch.fx.map_arg(node.kwargs, lambda n: self.values[n])
@@ -157,12 +161,12 @@ class _Walk:
         signature = self.program.graph_signature
         outputs: Any = node.args[0]
         for spec, value in zip(signature.output_specs, outputs, strict=True):
-            if spec.kind != OutputKind.USER_OUTPUT:
+            if spec.kind not in (OutputKind.USER_OUTPUT, OutputKind.TOKEN):
                 raise CaptureError(
                     f"{spec.target}: can't be exported, since forward changes it in place and "
                     "an NNEF graph keeps no state; return the new value as an output instead."
                 )
-            if isinstance(value, torch.fx.Node):
+            if spec.kind == OutputKind.USER_OUTPUT and isinstance(value, torch.fx.Node):
                 self.graph.outputs.append(self._output(self.values[value]))
         self._name_outputs()
 
@@ -178,6 +182,10 @@ class _Walk:
 
     def _name_outputs(self) -> None:
         count = len(self.graph.outputs)
+        if count == 0:
+            raise CaptureError(
+                "model: can't be exported, since forward returns no tensor; return at least one."
+            )
         default = ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
         names = list(self.outputs or default)
         if len(names) != count:

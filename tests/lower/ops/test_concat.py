@@ -50,6 +50,10 @@ def test_parts_of_one_axis_that_depend_on_a_symbol() -> None:
     export_and_compare(halves, uniform(5, 3), dynamic_axes={"x0": {0: "B"}}, sizes=sizes)
 
 
+def test_join_of_nothing() -> None:
+    export_and_compare(lambda x: torch.cat([x[:0], x[:0]]), uniform(2, 3))
+
+
 @pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.float64])
 def test_other_types(dtype: torch.dtype) -> None:
     x = integers(2, 3, 6, low=0, high=9).to(dtype)

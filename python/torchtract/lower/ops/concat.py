@@ -19,7 +19,9 @@ def cat(b: Builder, tensors: list[Value], dim: int = 0) -> Value:
     axis = axis_of(dim, b.result.rank)
     # Tensors of shape [0] join anything, by an old rule of PyTorch's.
     filled = [x for x in tensors if x.shape != (0,) and x.shape[axis] != 0]
-    return b.concat(b.promote(*(filled or tensors[:1]), dtype=b.result.dtype), axis)
+    if not filled:
+        return b.full(0, b.result.dtype, b.result.shape)
+    return b.concat(b.promote(*filled, dtype=b.result.dtype), axis)
 
 
 @lowers(aten.stack.default)
