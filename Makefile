@@ -53,7 +53,7 @@ wheel: $(VENV)/.python ## build a wheel in dist/
 
 .PHONY: clean
 clean: ## remove all that make has made, .venv/ too
-	rm -rf .venv target build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv target build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -f python/torchtract/_native*.so python/torchtract/_native*.pyd
 	find python tests examples -name __pycache__ -prune -exec rm -rf {} +
 

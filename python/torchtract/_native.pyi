@@ -3,8 +3,10 @@
 from os import PathLike
 from typing import Any, TypeAlias, final
 
-__all__ = ["Model", "Runnable", "__version__"]
+__all__ = ["Model", "Runnable", "__profile__", "__version__"]
 
+#: The profile it was built with: `dev` or `release`.
+__profile__: str
 __version__: str
 
 _FactTuple: TypeAlias = tuple[str, str, tuple[int | str, ...]]

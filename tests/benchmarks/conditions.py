@@ -21,7 +21,7 @@ _PACKAGES = ("torchtract", "torch-to-nnef", "tract", "onnxruntime", "torch", "to
 def conditions() -> dict[str, Any]:
     """All that should be known to judge or to repeat a run, as data for JSON."""
     return {
-        "build": getattr(_native, "__profile__", "unknown"),
+        "build": _native.__profile__,
         "processor": _processor(),
         "cores": os.cpu_count(),
         "load before": round(psutil.getloadavg()[0], 1),  # of an idle machine 0.x

@@ -163,3 +163,8 @@ def test_side_effects_and_missing_outputs_are_refused() -> None:
         export(torch.linalg.solve, torch.eye(3), torch.rand(3, 2))
     with pytest.raises(CaptureError, match="no tensor"):
         export(lambda _: None, torch.ones(3))
+
+
+def test_equal_constants_are_outputs_of_their_own() -> None:
+    model = export_and_compare(lambda x: (torch.ones(2), torch.ones(2), x), torch.rand(3))
+    assert [fact.name for fact in model.outputs] == ["output_0", "output_1", "output_2"]

@@ -56,14 +56,10 @@ impl Fact {
         outlets.map(|&o| Ok(Fact::new(&model.node(o.node).name, model.outlet_fact(o)?))).collect()
     }
 
-    pub(crate) fn of_outputs(model: &TypedModel) -> anyhow::Result<Vec<Fact>> {
-        let outlets = model.output_outlets()?.iter();
-        outlets
-            .map(|&o| {
-                let name = model.outlet_label(o).unwrap_or(&model.node(o.node).name);
-                Ok(Fact::new(name, model.outlet_fact(o)?))
-            })
-            .collect()
+    /// The names come from the file: tract keeps one for a value that is several outputs.
+    pub(crate) fn of_outputs(model: &TypedModel, names: &[String]) -> anyhow::Result<Vec<Fact>> {
+        let outlets = model.output_outlets()?.iter().zip(names);
+        outlets.map(|(&o, name)| Ok(Fact::new(name, model.outlet_fact(o)?))).collect()
     }
 }
 

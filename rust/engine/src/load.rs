@@ -58,7 +58,9 @@ fn load(source: &str, read: impl FnOnce() -> anyhow::Result<ProtoModel>) -> Resu
     guarded(Stage::Load, || {
         let proto = read()?;
         let model = NNEF.translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
-        Model::new(model)
+        let results = proto.doc.graph_def.results.iter();
+        let outputs: Vec<String> = results.map(|result| result.0.clone()).collect();
+        Model::new(model, &outputs)
     })
     .map_err(|e| {
         let message = syntax_error(&e.message).unwrap_or(e.message);

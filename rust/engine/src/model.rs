@@ -23,10 +23,10 @@ pub struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(graph: TypedModel) -> anyhow::Result<Model> {
+    pub(crate) fn new(graph: TypedModel, outputs: &[String]) -> anyhow::Result<Model> {
         Ok(Model {
             inputs: Fact::of_inputs(&graph)?,
-            outputs: Fact::of_outputs(&graph)?,
+            outputs: Fact::of_outputs(&graph, outputs)?,
             symbols: free_symbols(&graph).iter().map(ToString::to_string).collect(),
             set: vec![],
             graph: Arc::new(graph),
@@ -83,7 +83,8 @@ impl Model {
             }
             let set: Vec<_> = self.set.iter().chain(values).cloned().collect();
             self.check_values(&numbers(&self.graph.symbols, &set))?;
-            let model = Model::new(self.graph.set_symbols(&substitutions)?)?;
+            let outputs: Vec<_> = self.outputs.iter().map(|fact| fact.name.clone()).collect();
+            let model = Model::new(self.graph.set_symbols(&substitutions)?, &outputs)?;
             Ok(Model { set, ..model })
         })
     }

@@ -16,6 +16,9 @@ mod _native {
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __profile__: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
 
     #[pymodule_export]
     use crate::model::Model;
