@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -313,6 +316,28 @@ def test_other_threads_run_while_tract_works(write_model: WriteModel) -> None:
     stop.set()
     ticker.join()
     assert sum(start < t < end for t in ticks) >= 5
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
+@pytest.mark.parametrize(("threads", "says"), [(1, "16.0"), (2, "compile the model again")])
+def test_after_a_fork(relu: Path, threads: int, says: str) -> None:
+    code = f"""
+import os, numpy as np, torchtract as tt
+model = tt.load({str(relu)!r})
+runnable, x = model.compile(threads={threads}), np.ones((2, 8), np.float32)
+runnable(x)
+if os.fork() == 0:
+    try:
+        print(runnable(x).sum(), flush=True)
+    except tt.errors.RunError as e:
+        assert model.compile(threads=2)(x).sum() == 16
+        print(e, flush=True)
+    os._exit(0)
+os.wait()
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    out = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert says in out
 
 
 def test_pickle(relu: Path) -> None:

@@ -130,11 +130,10 @@ class Profile:
     def tables(self, *, rows: int = 10) -> tuple[Table, ...]:
         """The tables that are printed, each cut after its first `rows` rows."""
         slowest = sorted(self.nodes, key=lambda node: -node.seconds)
-        nodes = [(f"{node.name} ({node.op})", node) for node in slowest]
         tables = [
-            _table("operator", [(group.name, group) for group in self.by_op], rows),
-            _table("module", [(group.name, group) for group in self.by_module], rows),
-            _table("node", nodes, rows),
+            _table(("operator",), [((group.name,), group) for group in self.by_op], rows),
+            _table(("module",), [((group.name,), group) for group in self.by_module], rows),
+            _table(("node", "operator"), [((node.name, node.op), node) for node in slowest], rows),
         ]
         return tuple(table for table in tables if table.rows)
 
@@ -171,19 +170,24 @@ def _module_finder(modules: Iterable[str]) -> Callable[[str], str]:
     return find
 
 
-def _table(what: str, entries: Sequence[tuple[str, NodeTime | GroupTime]], rows: int) -> Table:
+def _table(
+    names: tuple[str, ...],
+    entries: Sequence[tuple[tuple[str, ...], NodeTime | GroupTime]],
+    rows: int,
+) -> Table:
     left = len(entries) - rows
-    title = f"by {what}" if left <= 0 else f"by {what}, {left} more not shown"
-    columns = (what, ">time", ">share", ">GFLOP", ">GFLOP/s")
-    return Table(title, columns, tuple(_row(name, time) for name, time in entries[:rows]))
+    title = f"by {names[0]}" if left <= 0 else f"by {names[0]}, {left} more not shown"
+    columns = (*names, ">time", ">share", ">GFLOP", ">GFLOP/s")
+    shown = [(*texts, *_numbers(time)) for texts, time in entries[:rows]]
+    return Table(title, columns, tuple(shown))
 
 
-def _row(name: str, time: NodeTime | GroupTime) -> tuple[str, ...]:
+def _numbers(time: NodeTime | GroupTime) -> tuple[str, str, str, str]:
     flops, rate = "", ""
     if time.flops is not None:
         flops = f"{time.flops / 1e9:.3f}"
         rate = f"{time.flops / time.seconds / 1e9:.1f}" if time.seconds else ""
-    return name, _duration(time.seconds), f"{time.share:.1%}", flops, rate
+    return _duration(time.seconds), f"{time.share:.1%}", flops, rate
 
 
 def _share(part: float, whole: float) -> float:

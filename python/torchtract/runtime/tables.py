@@ -31,7 +31,9 @@ class Table:
         table = RichTable(title=Text(self.title), title_justify="left", box=SIMPLE_HEAD)
         for column in self.columns:
             title = Text(column.lstrip(">"))
-            table.add_column(title, justify="right" if title.plain != column else "left")
+            table.add_column(
+                title, overflow="fold", justify="right" if title.plain != column else "left"
+            )
         for row in self.rows:
             table.add_row(*map(Text, row))
         return table

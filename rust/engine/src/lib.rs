@@ -13,6 +13,7 @@ mod profile;
 mod runnable;
 mod symbol;
 mod tensor;
+mod workers;
 
 pub use error::{Error, Result, Stage};
 pub use fact::{Dim, Fact};

@@ -56,7 +56,7 @@ impl Runnable {
     /// As [`Runnable::run`]; with [`Stage::Symbol`] when no inputs are given and symbols are free.
     pub fn profile(&self, inputs: Option<Vec<Tensor>>, limits: ProfileLimits) -> Result<Profile> {
         let inputs = inputs.map_or_else(|| self.random_inputs(), Ok)?;
-        guarded(Stage::Run, || {
+        let work = || {
             let symbols = self.signature.check(&inputs)?;
             let inputs: TVec<_> = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
             let graph = self.plan.model();
@@ -78,7 +78,8 @@ impl Runnable {
             )?;
             extract_costs(&mut annotations, graph, &symbols)?;
             Ok(self.summarise(&annotations))
-        })
+        };
+        self.workers.compute(|| guarded(Stage::Run, work))
     }
 
     /// Random inputs: uniform in 0..1, integers and booleans 0 or 1.

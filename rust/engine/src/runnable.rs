@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use rayon::ThreadPoolBuilder;
 use tract_core::prelude::{
     IntoTValue, IntoTensor, RunOptions, TVec, Tensor, TypedModel, TypedSimplePlan,
 };
-use tract_linalg::multithread::Executor;
 
 use crate::graph::{Node, Property, nodes, properties};
-use crate::guard::{guard_thread, guarded};
+use crate::guard::guarded;
 use crate::input::Signature;
 use crate::tensor::to_plain;
+use crate::workers::Workers;
 use crate::{Fact, Model, Result, Stage};
 
 /// How to compile.
@@ -26,6 +25,7 @@ pub struct CompileOptions {
 pub struct Runnable {
     pub(crate) plan: Arc<TypedSimplePlan>,
     pub(crate) signature: Signature,
+    pub(crate) workers: Workers,
     outputs: Vec<Fact>,
 }
 
@@ -37,10 +37,11 @@ impl Model {
     /// With [`Stage::Compile`], when tract can't optimise it or can't start the threads.
     pub fn compile(&self, options: CompileOptions) -> Result<Runnable> {
         guarded(Stage::Compile, || {
+            let workers = Workers::new(options.threads)?;
             let run = RunOptions {
                 // Always given: else a run would use what an earlier run on its thread left
                 // behind when it panicked.
-                executor: Some(executor(options.threads)?),
+                executor: Some(workers.executor()),
                 ..RunOptions::default()
             };
             let graph = TypedModel::clone(&self.graph).into_optimized()?;
@@ -48,6 +49,7 @@ impl Model {
                 signature: Signature::new(&self.graph)?,
                 outputs: self.outputs().to_vec(),
                 plan: TypedSimplePlan::new_with_options(graph, &run)?,
+                workers,
             })
         })
     }
@@ -94,23 +96,12 @@ impl Runnable {
     /// With [`Stage::Run`], when the inputs don't fit the model or tract fails; with
     /// [`Stage::Symbol`], when their sizes break an assertion.
     pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
-        guarded(Stage::Run, || {
+        let work = || {
             let symbols = self.signature.check(&inputs)?;
             let inputs: TVec<_> = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
             let outputs = self.plan.spawn()?.run(inputs)?;
             outputs.into_iter().map(|value| to_plain(value.into_tensor(), &symbols)).collect()
-        })
+        };
+        self.workers.compute(|| guarded(Stage::Run, work))
     }
-}
-
-fn executor(threads: usize) -> anyhow::Result<Executor> {
-    if threads == 1 {
-        return Ok(Executor::SingleThread);
-    }
-    let pool = ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|i| format!("torchtract-{i}"))
-        .start_handler(|_| guard_thread())
-        .build()?;
-    Ok(Executor::MultiThread(Arc::new(pool)))
 }
