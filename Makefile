@@ -48,7 +48,7 @@ bench: $(VENV)/.bench $(VENV)/.release ## measure against the peers, release bui
 .PHONY: wheel
 wheel: $(VENV)/.python ## build a wheel in dist/
 	@$(BIN)/python -m pip install --quiet --group build
-	@echo "==> Compiling the wheel, release profile (the first time 5 to 15 minutes)"
+	@echo "==> Compiling the wheel, release profile (the first time 5 to 10 minutes)"
 	@$(BIN)/maturin build $(LOCKED) --release --out dist
 
 .PHONY: clean
@@ -87,6 +87,6 @@ $(VENV)/.dev: $(VENV)/.packages $(RUST)
 	@rm -f $(VENV)/.release && touch $@
 
 $(VENV)/.release: $(VENV)/.packages $(RUST)
-	@echo "==> Compiling tract and the native module, release profile (the first time 5 to 15 minutes)"
+	@echo "==> Compiling tract and the native module, release profile (the first time 5 to 10 minutes)"
 	@PIP_QUIET=1 $(BIN)/maturin develop $(LOCKED) --extras export --release
 	@rm -f $(VENV)/.dev && touch $@
