@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -240,3 +242,12 @@ def test_a_check_of_a_size_and_a_branch_without_effect_are_no_obstacle(tmp_path:
             return x * (2 if x.shape[1] > 20 else 2.0)
 
     exported(Checked(), tmp_path)
+
+
+def test_without_torch_the_way_out_is_named() -> None:
+    code = "import sys; sys.modules['torch'] = None; import torchtract; torchtract.check_io"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert "pip install 'torchtract[export]'" in result.stderr

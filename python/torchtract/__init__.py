@@ -42,7 +42,15 @@ _NEED_TORCH = {
 def __getattr__(name: str) -> Any:
     if name not in _NEED_TORCH:
         raise AttributeError(f"module 'torchtract' has no attribute {name!r}")
-    return getattr(import_module(_NEED_TORCH[name]), name)
+    try:
+        return getattr(import_module(_NEED_TORCH[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(
+            f"torchtract.{name}: can't be used, since it needs PyTorch, which is not installed; "
+            "pip install 'torchtract[export]'."
+        ) from error
 
 
 def __dir__() -> list[str]:
