@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from torchtract.errors import CaptureError
 from torchtract.guards import Guard, recorded_guards
-from torchtract.sizes import Assertion
+from torchtract.sizes import Assertion, allowed
 from torchtract.trace import Tracer
 
 __all__ = ["Capture", "DynamicAxes", "capture"]
@@ -22,7 +22,7 @@ __all__ = ["Capture", "DynamicAxes", "capture"]
 #: Per input name: symbol of each dynamic axis. Negative axes count from the end.
 DynamicAxes = Mapping[str, Mapping[int, "str | Dim"]]
 
-# torch.export takes a size of 0 or 1 for a constant, so no symbol is traced below this.
+# At sizes of 0 and 1 operators take shortcuts that others don't have, so none is traced there.
 _SMALLEST_TRACED = 2
 
 
@@ -242,9 +242,7 @@ def _traced_sizes(
             fitting = (
                 c
                 for c in candidates
-                if c >= _SMALLEST_TRACED
-                and c not in taken
-                and all(a.holds({symbol: c}) for a in assertions if a.scenario is None)
+                if c >= _SMALLEST_TRACED and c not in taken and allowed({symbol: c}, assertions)
             )
             size = next(fitting, None)
             if size is None:

@@ -23,7 +23,7 @@ from torch.export import ExportedProgram
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from torchtract.errors import CaptureError
-from torchtract.sizes import Assertion
+from torchtract.sizes import Assertion, allowed
 
 __all__ = ["Guard", "check_guards", "recorded_guards", "user_line"]
 
@@ -155,8 +155,8 @@ def _other_side(
     candidates = sorted(n for n in near if n >= 0)
     for values in itertools.product(candidates, repeat=len(free)):
         sizes = {symbols[s]: n for s, n in zip(free, values, strict=True)}
-        allowed = all(a.holds(sizes) for a in assertions if a.scenario is None)
-        if allowed and not _holds(guard.condition, dict(zip(free, values, strict=True))):
+        fails = not _holds(guard.condition, dict(zip(free, values, strict=True)))
+        if fails and allowed(sizes, assertions):
             return sizes
     return None
 

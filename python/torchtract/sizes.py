@@ -13,7 +13,7 @@ from torchtract.errors import CaptureError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Assertion", "assertions_of", "evaluate", "resize"]
+__all__ = ["Assertion", "allowed", "assertions_of", "evaluate", "resize"]
 
 _COMPARE = {
     ast.Lt: operator.lt,
@@ -100,6 +100,11 @@ def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
         f"{ast.unparse(node)}: this part of a size can't be read, since only integers, symbols, "
         "+, -, *, /, %, min and max are known; write it with these."
     )
+
+
+def allowed(sizes: Mapping[str, int], assertions: Iterable[Assertion]) -> bool:
+    """Whether every assertion about the model as a whole holds at these sizes."""
+    return all(a.holds(sizes) for a in assertions if a.scenario is None)
 
 
 def evaluate(expression: str, sizes: Mapping[str, int]) -> int:

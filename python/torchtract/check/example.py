@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 
 from torchtract.errors import RunError
 from torchtract.runtime import Model
-from torchtract.sizes import Assertion, evaluate, resize
+from torchtract.sizes import Assertion, allowed, evaluate, resize
 
 __all__ = ["Example"]
 
@@ -77,4 +77,4 @@ class Example:
         return [n for n in wanted if self._allowed({symbol: n})][:_SIZES_PER_SYMBOL]
 
     def _allowed(self, sizes: Mapping[str, int]) -> bool:
-        return all(a.holds(sizes) for a in self._assertions if a.scenario is None)
+        return allowed(sizes, self._assertions)

@@ -121,7 +121,7 @@ class Emitter:
         parameters = parameters_of(op) if operands else ()
         named = dict(zip(parameters, operands, strict=False)) | attributes
         arguments = {k: self._argument(v) for k, v in named.items() if v is not None}
-        key = repr((op, arguments, results))
+        key = repr((op, arguments, [(fact.dtype, fact.shape) for fact in results]))
         if key not in self._emitted or op in _SOURCES:
             self._emitted[key] = self._append(op, arguments, results, outputs_as_list)
             self._fresh.append(key)
