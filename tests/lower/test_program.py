@@ -158,6 +158,14 @@ def test_random_operators_are_refused_with_the_way_out() -> None:
         export(lambda x: x + torch.rand_like(x), torch.ones(3))
 
 
+def test_random_numbers_of_a_generator_are_refused() -> None:
+    def noisy(x: torch.Tensor) -> torch.Tensor:
+        return x + torch.rand(3, generator=torch.Generator().manual_seed(0))
+
+    with pytest.raises(UnsupportedOpError, match="random; make the noise an input"):
+        export(noisy, torch.ones(3))
+
+
 def test_side_effects_and_missing_outputs_are_refused() -> None:
     with pytest.raises(UnsupportedOpError, match="linalg_solve"):
         export(torch.linalg.solve, torch.eye(3), torch.rand(3, 2))

@@ -57,6 +57,27 @@ def test_any_chain_of_rearrangements_is_one_view(data: st.DataObject) -> None:
         torch.testing.assert_close(made_from_base(view, base), expected, rtol=0, atol=0)
 
 
+@settings(deadline=None)
+@given(st.data())
+def test_what_acts_on_the_last_axis_may_come_before_the_others_are_rearranged(
+    data: st.DataObject,
+) -> None:
+    shape = data.draw(st.lists(st.sampled_from([1, 2, 3, 4]), min_size=2, max_size=4))
+    base = torch.arange(math.prod(shape)).reshape(shape)
+    order = data.draw(st.permutations(range(base.dim())))
+    wanted = data.draw(shapes_of(base.numel()).filter(bool))
+    view = trivial(*shape).transpose(order).reshape(wanted)
+    steps = view.around_last() if view else None
+    if view is None or steps is None:
+        return
+    first, second = steps
+    doubled = torch.cat(2 * [made_from_base(first, base)], -1)  # the last axis changes its size
+    y = Value(torch.int64, tuple(doubled.shape), "y")
+    placed = second.on(y, len(wanted) - 1, y.shape[-1])
+    expected = torch.cat(2 * [base.permute(order).reshape(wanted)], -1)
+    torch.testing.assert_close(made_from_base(placed, doubled), expected, rtol=0, atol=0)
+
+
 def test_attention_heads_with_a_symbolic_batch_are_split_and_reordered_once() -> None:
     batch = sympy.Symbol("B", integer=True, nonnegative=True)
     view = trivial(197, batch, 768).reshape([197, batch * 12, 64])

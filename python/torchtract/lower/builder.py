@@ -7,7 +7,7 @@ axis), and leaves out operations that would change nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sympy
@@ -154,6 +154,20 @@ class Builder(Emitter):
             value = self.transpose(dataclasses.replace(value, view=None), order)
         value = self.reshape(dataclasses.replace(value, view=None), like.shape)
         return dataclasses.replace(value, view=dataclasses.replace(view, depth=view.cost))
+
+    def along_last(self, x: Value, act: Callable[[Value], Value]) -> Value:
+        """What `act`, which works on the last axis alone, makes of a tensor.
+
+        Where the other axes were rearranged it is done before that: a later rearrangement
+        often undoes the earlier one, and then both are gone.
+        """
+        steps = View.of(x).around_last() if x.rank and x.view else None
+        if steps is None:
+            return act(x)
+        first, second = steps
+        y = act(self._view(first, x.of(shape=first.shape)))
+        whole = second.on(y, x.rank - 1, y.shape[-1])
+        return self._view(whole, y.of(shape=whole.shape))
 
     def broadcast(self, x: Value, shape: Sequence[Size]) -> Value:
         """Axes of size 1 repeated, leading axes added."""

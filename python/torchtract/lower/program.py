@@ -93,6 +93,8 @@ class _Walk:
         label = spec.target
         constants = self.program.constants
         tensor = constants[label] if label in constants else self.program.state_dict[label]
+        if not isinstance(tensor, torch.Tensor):
+            return tensor  # an object that only calls without a lowering take, such as a Generator
         try:
             return self.builder.constant(tensor, label=label)
         except Refusal as refusal:

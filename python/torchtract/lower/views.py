@@ -124,6 +124,27 @@ class View:
         atoms[base_axis] = (size, *atoms[base_axis][1:])
         return replace(self, base=base, atoms=tuple(atoms), depth=0)
 
+    def around_last(self) -> tuple[View, View] | None:
+        """The view in two steps: one that makes its last axis, one that leaves that alone.
+
+        The first keeps the other atoms in the order of its base, the second has a base of
+        that shape and rearranges them. None where there is nothing left for the second.
+        """
+        groups = self._neighbours([atom for axis in self.axes[:-1] for atom in axis])
+        in_base = sorted(groups)
+        if [tuple(group) for group in in_base] == list(self.axes[:-1]):
+            return None
+        first = replace(self, axes=(*map(tuple, in_base), self.axes[-1]))
+        places = {group[0]: (number, 0) for number, group in enumerate(in_base)}
+        axes = [tuple(places[atom] for atom in axis if atom in places) for axis in self.axes[:-1]]
+        last = ((len(groups), 0),)
+        return first, View(first.base, tuple((s,) for s in first.shape), (*axes, last))
+
+    @property
+    def shape(self) -> tuple[Size, ...]:
+        """The view's sizes."""
+        return tuple(volume([self.size(atom) for atom in axis]) for axis in self.axes)
+
     @property
     def cost(self) -> int:
         """Number of operations that make it from the base."""
@@ -142,8 +163,7 @@ class View:
         in_base = sorted(range(len(groups)), key=lambda g: groups[g][0])
         split = [volume([self.size(a) for a in groups[g]]) for g in in_base]
         permutation = [in_base.index(g) for g in range(len(groups))]
-        merged = [volume([self.size(a) for a in axis]) for axis in self.axes]
-        return split, permutation, merged
+        return split, permutation, list(self.shape)
 
     def _neighbours(self, order: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
         """Runs of atoms that follow each other in the base and within one axis of the view."""

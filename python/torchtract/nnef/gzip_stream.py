@@ -16,7 +16,7 @@ from typing import IO
 
 __all__ = ["GzipStream"]
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 _SAMPLE = 1 << 14
 _MAX_THREADS = 8  # with two blocks each in flight
 # No name, no time, no operating system: equal input gives equal bytes.

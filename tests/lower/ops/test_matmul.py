@@ -118,6 +118,32 @@ def test_linear_module_of_symbolic_sizes(bias: bool) -> None:
     export_and_compare(nn.Linear(6, 4, bias=bias), x, dynamic_axes=axes, sizes=sizes)
 
 
+#: What stands around a linear layer from 6 to 4 units, and whether anything of it is left.
+AROUND: dict[str, tuple[Function, Function, bool]] = {
+    "batch first, and back": (lambda x: x.transpose(0, 1), lambda y: y.transpose(0, 1), False),
+    "flattened, and back": (lambda x: x.reshape(-1, 6), lambda y: y.view(-1, 3, 4), False),
+    "both, and back": (
+        lambda x: x.transpose(0, 1).reshape(-1, 6),
+        lambda y: y.view(3, -1, 4).transpose(0, 1),
+        False,
+    ),
+    "an axis more": (lambda x: x.unsqueeze(1), lambda y: y.squeeze(1), False),
+    "only before": (lambda x: x.transpose(0, 1), lambda y: y, True),
+    "another order after": (lambda x: x.transpose(0, 1), lambda y: y.permute(2, 1, 0), True),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_rearrangements_around_a_linear_layer_meet(name: str) -> None:
+    before, after, left = AROUND[name]
+    weight, bias = uniform(4, 6, seed=1), uniform(4, seed=2)
+    model = export_and_compare(
+        lambda x: after(nn.functional.linear(before(x), weight, bias)), uniform(2, 3, 6), **BATCH
+    )
+    moves = {"MoveAxis", "Reshape", "IntoShape"}
+    assert any(n.op in moves for n in model.nodes()) == left
+
+
 #: An equation, and the shapes of its operands.
 EQUATIONS: list[tuple[str, list[tuple[int, ...]]]] = [
     ("ij,jk->ik", [(2, 3), (3, 4)]),

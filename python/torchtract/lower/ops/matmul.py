@@ -178,6 +178,12 @@ def outer(b: Builder, x: Value, vec2: Value) -> Value:
 @lowers(aten.linear.default)
 def linear(b: Builder, x: Value, weight: Value, bias: Value | None = None) -> Value:
     """linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor"""
+    if weight.rank == 1:
+        return _affine(b, x, weight, bias)
+    return b.along_last(x, lambda rows: _affine(b, rows, weight, bias))
+
+
+def _affine(b: Builder, x: Value, weight: Value, bias: Value | None) -> Value:
     units = "n" if weight.rank == 2 else ""
     batch = "".join([c for c in string.ascii_letters if c not in "kn"][: x.rank - 1])
     y = contract(b, [f"{batch}k", f"{units}k"], [x, weight], batch + units)
