@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from torchtract import TractNNEF, export_model_to_nnef, load
-from torchtract.check.io import _tensors
+from torchtract.check.trial import arrays_of
 from torchtract.runtime import Model
 from torchtract.sizes import resize
 
@@ -79,7 +79,7 @@ def export_and_compare(
             for a in args
         )
         with torch.no_grad():
-            expected = _tensors(module(*at))
+            expected = arrays_of(module(*at))
         actual = list(runnable.run(_named(model, at)).values())
         assert len(actual) == len(expected)
         for ours, theirs in zip(actual, expected, strict=True):

@@ -33,17 +33,31 @@ ALLOWED: dict[str, set[str]] = {
     "lower": {"errors", "nnef", "recurrent"},
     "decompose": {"errors", "nnef", "lower"},
     "guards": {"errors", "sizes"},
-    "trace": {"errors", "sizes", "guards", "recurrent"},
-    "capture": {"errors", "sizes", "guards", "trace"},
+    "symbolic_calls": set(),
+    "symbolic_math": set(),
+    "signature": {"errors", "nnef"},
+    "script_module": {"errors"},
+    "axes": {"errors"},
+    "trace": {
+        *("errors", "sizes", "guards", "recurrent", "signature"),
+        *("symbolic_calls", "symbolic_math"),
+    },
+    "shapes": {"errors", "sizes", "guards", "trace", "lower"},
+    "capture": {"errors", "sizes", "guards", "axes", "signature", "script_module", "trace"},
     "runtime": {"errors", "_native"},
-    "check": {"errors", "sizes", "_native", "runtime"},
-    "debug_bundle": {"errors", "nnef", "_native"},
+    "npz": {"errors"},
+    "check": {"errors", "sizes", "nnef", "passes", "lower", "_native", "runtime"},
+    "debug_bundle": {"errors", "nnef", "npz", "check"},
     # The one place where the exporting half meets the running half.
+    "verify": {
+        *("errors", "nnef", "passes", "lower", "decompose", "capture"),
+        *("_native", "runtime", "check", "debug_bundle"),
+    },
     "export": {
         *("errors", "sizes", "nnef", "passes", "lower", "decompose", "capture"),
-        *("guards", "_native", "runtime", "check", "debug_bundle"),
+        *("axes", "guards", "shapes", "_native", "debug_bundle", "verify"),
     },
-    "cli": {"errors", "sizes", "runtime", "check"},
+    "cli": {"errors", "sizes", "npz", "runtime", "check", "debug_bundle"},
 }
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.export import Dim
 
-from torchtract.capture import Capture, DynamicAxes, capture
+from harness import export_and_compare
+from torchtract.axes import DynamicAxes, ranges_of
+from torchtract.capture import Capture, capture
 from torchtract.errors import CaptureError
 from torchtract.sizes import Assertion
 
@@ -75,8 +78,19 @@ def test_one_symbol_on_two_inputs_and_one_tensor_passed_twice() -> None:
 
 
 def test_torch_dims_are_symbols_too() -> None:
-    result = captured(torch.rand(3, 4), axes={"x": {0: torch.export.Dim("batch")}})
+    result = captured(torch.rand(3, 4), axes={"x": {0: Dim("batch")}})
     assert shape_of_input(result, 0) == ["batch", "4"]
+
+
+def test_ranges_of_torch_dims_are_assertions() -> None:
+    few = Dim("B", min=5, max=9)
+    assert ranges_of({"x": {0: few}, "y": {0: few, 1: Dim("S", max=7)}, "z": {0: "P"}}) == [
+        "tract_assert B >= 5",
+        "tract_assert B <= 9",
+        "tract_assert S <= 7",
+    ]
+    assert ranges_of({"x": {0: Dim("B")}}) == []
+    assert 5 <= captured(torch.rand(3, 4), axes={"x": {0: few}}).sizes["B"] <= 9
 
 
 @pytest.mark.parametrize(
@@ -87,6 +101,10 @@ def test_torch_dims_are_symbols_too() -> None:
         ({"x": {-3: "B"}}, ["axis -3", "out of range"]),
         ({"x": {0: "2B"}}, ["'2B'", "symbol"]),
         ({"x": {0: "B", -2: "S"}}, ["axis 0", "twice"]),
+        ({"x": {0: 2 * Dim("batch")}}, ["{0: 2*batch}", "derived from batch"]),
+        ({"x": {0: Dim.AUTO}}, ["no name", "'S'"]),
+        ({"x": {0: None}}, ["no name"]),
+        ({"x": {0: ""}}, ["symbol"]),
         ({"x": {1: "N"}}, ["N", "4"]),
     ],
 )
@@ -130,12 +148,6 @@ def test_something_else_than_a_module_is_refused() -> None:
         capture(torch.relu, (torch.rand(3, 4),))  # type: ignore[arg-type]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_script_module_is_refused() -> None:
-    with pytest.raises(CaptureError, match="ScriptModule"):
-        captured(torch.rand(3, 4), model=torch.jit.trace(Pair().eval(), torch.rand(3, 4)))
-
-
 def test_control_flow_on_data_is_refused_with_torchs_reason() -> None:
     class Branch(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -151,3 +163,23 @@ def test_assertions_bound_the_traced_size() -> None:
     assert shape_of_input(result, 0) == ["B", "4"]
     with pytest.raises(CaptureError, match="no size of B could be traced"):
         captured(torch.rand(1, 4), axes={"x": {0: "B"}}, assertions=["B <= 1"])
+
+
+class EmptyIsSpecial(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(5) if x.shape[0] == 0 else x * 2
+
+
+def test_a_symbol_may_be_zero_where_the_user_says_so() -> None:
+    result = captured(
+        torch.rand(3, 4), model=EmptyIsSpecial(), axes={"x": {0: "B"}}, assertions=["B >= 0"]
+    )
+    assert [g.branch for g in result.guards if "0" in str(g.condition)] == [True]
+
+    export_and_compare(  # torch would take the greater of B and 1 for B
+        lambda x: x.sum() / max(x.shape[0], 1) + torch.ones(max(x.shape[0], 1)),
+        torch.rand(3, 4),
+        dynamic_axes={"x0": {0: "B"}},
+        sizes=[{"B": 0}, {"B": 1}],
+        custom_extensions=["tract_assert B >= 0"],
+    )

@@ -22,8 +22,8 @@ from torchtract.sizes import Assertion, assertions_of, evaluate, resize
         ("S + P < 2048", {"S": 4096}, True),  # says nothing about S alone
         ("-3+(S+3)/4 >= 1", {"S": 12}, False),
         ("-3+(S+3)/4 >= 1", {"S": 13}, True),
-        ("1 <= S <= 8", {"S": 9}, False),
-        ("S % 8 == 0", {"S": 16}, True),
+        ("S/8*8 == S", {"S": 16}, True),
+        ("S/8*8 == S", {"S": 17}, False),
     ],
 )
 def test_assertions_hold_or_not(text: str, sizes: dict[str, int], holds: bool) -> None:
@@ -38,7 +38,13 @@ def test_scenarios_are_told_from_assertions() -> None:
     ]
 
 
-@pytest.mark.parametrize("line", ["B", "B >=", "B = 1", "B != 2", "len(B) > 1", "B > 1.5"])
+#: Python reads these, and tract doesn't; or it would take the last without end.
+TRACT_CANNOT = ["1 <= B <= 8", "B % 8 == 0", "B == B / 8 * 8"]
+
+
+@pytest.mark.parametrize(
+    "line", ["B", "B >=", "B = 1", "B != 2", "len(B) > 1", "B > 1.5", *TRACT_CANNOT]
+)
 def test_what_is_no_assertion_is_refused(line: str) -> None:
     with pytest.raises(CaptureError):
         Assertion.parse(line).holds({"B": 1})

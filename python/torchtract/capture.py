@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy
 import torch
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from torchtract.axes import DynamicAxes, ranges_of, resolve_axes
 from torchtract.errors import CaptureError
 from torchtract.guards import Guard, recorded_guards
-from torchtract.sizes import Assertion, allowed
+from torchtract.script_module import module_of_script
+from torchtract.signature import (
+    input_names_of,
+    output_names_of,
+    register_dataclasses,
+    signature_of,
+)
+from torchtract.sizes import Assertion, allowed, assertions_of
 from torchtract.trace import Tracer
 
 __all__ = ["Capture", "DynamicAxes", "capture"]
-
-#: Per input name: symbol of each dynamic axis. Negative axes count from the end.
-DynamicAxes = Mapping[str, Mapping[int, "str | Dim"]]
 
 # At sizes of 0 and 1 operators take shortcuts that others don't have, so none is traced there.
 _SMALLEST_TRACED = 2
@@ -33,7 +37,7 @@ class Capture:
     Attributes:
         program: torch's exported program.
         inputs: names of the tensor inputs, in the order of the program's user inputs.
-        outputs: names that the user gave the outputs, or None.
+        outputs: names of the tensor outputs, in the order of the program's user outputs.
         symbols: the user's name of each symbol in the program's shapes.
         guards: what the tracer took for granted about sizes.
         tracer: traces the module again.
@@ -42,7 +46,7 @@ class Capture:
 
     program: ExportedProgram
     inputs: tuple[str, ...]
-    outputs: tuple[str, ...] | None
+    outputs: tuple[str, ...]
     symbols: Mapping[sympy.Symbol, str]
     guards: tuple[Guard, ...]
     tracer: Tracer
@@ -79,7 +83,8 @@ def capture(
         args: positional example arguments of its `forward`.
         kwargs: keyword example arguments.
         input_names: one for each tensor among the arguments; by default as in `forward`.
-        output_names: one for each output tensor.
+        output_names: one for each output tensor; by default the keys and fields of what
+            `forward` returns. Other things than tensors in it are left out.
         dynamic_axes: which axes of which inputs are symbols.
         assertions: what the symbols' sizes obey.
 
@@ -88,20 +93,25 @@ def capture(
     """
     kwargs = dict(kwargs or {})
     _check_module(model)
+    register_dataclasses((args, kwargs))
+    signature = signature_of(model)
     leaves, structure = pytree.tree_flatten((tuple(args), kwargs))
     positions = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
-    names = _input_names(model, args, kwargs, input_names)
+    names = input_names_of(signature, args, kwargs, input_names)
     tensors = {name: leaves[i] for name, i in zip(names, positions, strict=True)}
     _check_devices(model, tensors)
-    axes = _resolve_axes(tensors, dynamic_axes or {})
-    promises = list(assertions)
+    axes = resolve_axes(tensors, dynamic_axes or {})
+    if isinstance(model, torch.jit.ScriptModule):
+        model = module_of_script(model, args, kwargs, dynamic=any(axes.values()))
+    promises = [*assertions, *assertions_of(ranges_of(dynamic_axes or {}))]
     sizes = _traced_sizes(tensors, axes, promises)
-    tracer = Tracer(model, leaves, structure, dict(zip(names, positions, strict=True)), axes)
+    inputs = dict(zip(names, positions, strict=True))
+    tracer = Tracer(model, leaves, structure, inputs, axes, _may_be_empty(sizes, promises))
     with recorded_guards() as guards_of:
         program = tracer.trace(sizes)
     guards = guards_of(program)
     symbols = _symbols(program, names, axes, guards)
-    outputs = None if output_names is None else tuple(output_names)
+    outputs = output_names_of(program, output_names, taken=[*names, *symbols.values()])
     return Capture(program, tuple(names), outputs, symbols, tuple(guards), tracer, sizes)
 
 
@@ -110,11 +120,6 @@ def _check_module(model: torch.nn.Module) -> None:
         raise CaptureError(
             f"model={type(model).__name__}: can't be captured, since it is no torch.nn.Module; "
             "wrap the function in a module whose forward calls it."
-        )
-    if isinstance(model, torch.jit.ScriptModule):
-        raise CaptureError(
-            f"model={type(model).__name__}: can't be captured, since it is a ScriptModule and "
-            "torch.export needs Python code; pass the module it was scripted from."
         )
     training = [name or "the model itself" for name, m in model.named_modules() if m.training]
     if training:
@@ -142,85 +147,6 @@ def _check_devices(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) 
             "values to export; load the weights first, for example model.to_empty(device='cpu') "
             "and load_state_dict."
         )
-
-
-def _input_names(
-    model: torch.nn.Module,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    given: Sequence[str] | None,
-) -> list[str]:
-    """A name for each tensor among the arguments, given by the user or read off `forward`."""
-    try:
-        bound = inspect.signature(model.forward).bind(*args, **kwargs)
-    except TypeError as error:
-        raise CaptureError(
-            f"args: {len(args)} positional and {len(kwargs)} keyword arguments don't fit "
-            f"{type(model).__name__}.forward, since {error}; pass what forward takes."
-        ) from error
-    paths = pytree.tree_flatten_with_path(dict(bound.arguments))[0]
-    tensors = [path for path, leaf in paths if isinstance(leaf, torch.Tensor)]
-    names = ["_".join(_key_text(key) for key in path) for path in tensors]
-    if given is None:
-        return names
-    if len(given) != len(names):
-        raise CaptureError(
-            f"input_names={list(given)}: {len(given)} names don't fit, since there are "
-            f"{len(names)} tensors among the arguments ({', '.join(names) or 'none'}); "
-            "give one name for each of them."
-        )
-    _refuse_repeated("input_names", given)
-    return list(given)
-
-
-def _key_text(key: Any) -> str:
-    return str(next(getattr(key, a) for a in ("key", "idx", "name") if hasattr(key, a)))
-
-
-def _refuse_repeated(argument: str, names: Sequence[str]) -> None:
-    repeated = sorted({name for name in names if list(names).count(name) > 1})
-    if repeated:
-        raise CaptureError(
-            f"{argument}={list(names)}: {repeated[0]!r} is given twice, but each name stands "
-            "for one tensor; give different names."
-        )
-
-
-def _resolve_axes(
-    tensors: Mapping[str, torch.Tensor], dynamic_axes: DynamicAxes
-) -> dict[str, dict[int, str]]:
-    """Names and axes checked, axes made positive, torch's `Dim` objects taken by name."""
-    resolved: dict[str, dict[int, str]] = {}
-    for name, axes in dynamic_axes.items():
-        if name not in tensors:
-            raise CaptureError(
-                f"dynamic_axes={{{name!r}: ...}}: there is no input {name!r}; "
-                f"the inputs are {', '.join(map(repr, tensors)) or 'none'}."
-            )
-        rank = tensors[name].dim()
-        for axis, symbol in axes.items():
-            where = f"dynamic_axes={{{name!r}: {{{axis}: {_symbol_name(symbol)!r}}}}}"
-            if not -rank <= axis < rank:
-                raise CaptureError(
-                    f"{where}: axis {axis} is out of range, since {name!r} has shape "
-                    f"{list(tensors[name].shape)}; use an axis from {-rank} to {rank - 1}."
-                )
-            if not _symbol_name(symbol).isidentifier():
-                raise CaptureError(
-                    f"{where}: {_symbol_name(symbol)!r} can't be a symbol, since a symbol is "
-                    "a letter followed by letters, digits and underscores; rename it."
-                )
-            positive = axis % rank
-            if positive in resolved.setdefault(name, {}):
-                raise CaptureError(
-                    f"{where}: axis {positive} of {name!r} is given twice; give it one symbol."
-                )
-            resolved[name][positive] = _symbol_name(symbol)
-    return resolved
-
-
-def _symbol_name(symbol: Any) -> str:
-    return symbol if isinstance(symbol, str) else str(getattr(symbol, "__name__", symbol))
 
 
 def _traced_sizes(
@@ -253,6 +179,14 @@ def _traced_sizes(
                 )
             sizes[symbol] = size
     return sizes
+
+
+def _may_be_empty(symbols: Iterable[str], assertions: list[Assertion]) -> bool:
+    """Whether the user says that a symbol may be 0, and no less: `S >= 0`."""
+    return any(
+        allowed({symbol: 0}, assertions) and not allowed({symbol: -1}, assertions)
+        for symbol in symbols
+    )
 
 
 def _symbols(

@@ -9,6 +9,7 @@ from torch._decomp import global_decomposition_table
 from torch._ops import OpOverload
 from torch.export import ExportedProgram, default_decompositions
 
+from torchtract.errors import CaptureError
 from torchtract.lower import lowering_of, registered
 
 __all__ = ["decompose"]
@@ -22,16 +23,32 @@ def decompose(program: ExportedProgram) -> ExportedProgram:
     """
     if not any(_needs_work(node) for node in program.graph.nodes):
         return program
+    before = _input_shapes(program)  # what is decided while decomposing shows in both programs
     decomposed: ExportedProgram = program.run_decompositions(_table())
+    if _input_shapes(decomposed) != before:
+        names = ", ".join(sorted({str(n.target) for n in program.graph.nodes if _needs_work(n)}))
+        raise CaptureError(
+            f"{names}: can't be decomposed, since torch's rules for one of these make a dynamic "
+            "size a number; write it with other operators, or leave the axis static."
+        )
     return decomposed
+
+
+def _input_shapes(program: ExportedProgram) -> list[tuple[str, ...]]:
+    values = (n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder")
+    return [tuple(str(s) for s in v.shape) for v in values if isinstance(v, torch.Tensor)]
 
 
 def _needs_work(node: torch.fx.Node) -> bool:
     if node.op != "call_function" or not isinstance(node.target, OpOverload):
         return False
-    if isinstance(node.meta.get("val"), (torch.SymInt, torch.SymFloat, torch.SymBool)):
+    known = node.meta.get("val")
+    if isinstance(known, (torch.SymInt, torch.SymFloat, torch.SymBool)):
         return False
-    return lowering_of(node.target) is None or node.target._schema.is_mutable
+    if known is None and not node.users:  # an assertion of the tracer's
+        return False
+    lowering = lowering_of(node.target) or lowering_of(node.target, of_complex=True)
+    return lowering is None or node.target._schema.is_mutable
 
 
 def _table() -> Any:

@@ -76,7 +76,11 @@ class MismatchError(EngineError):
         max_abs: largest absolute difference found in it, NaN if its type or shape differs.
         max_rel: largest relative difference found in it, NaN likewise.
         index: position of the worst element, () likewise.
-        node: name of the first node that differs, where it was looked for.
+        operation: the first call that differs, as its aten overload (`aten.gelu.default`),
+            None where it was not looked for or not found.
+        module: path of the PyTorch module it is in, "" for the model itself; else None.
+        source: the user's `file:line`; else None.
+        node: identifier of its tensor in the exported graph; else None.
     """
 
     def __init__(
@@ -87,6 +91,9 @@ class MismatchError(EngineError):
         max_abs: float = float("nan"),
         max_rel: float = float("nan"),
         index: tuple[int, ...] = (),
+        operation: str | None = None,
+        module: str | None = None,
+        source: str | None = None,
         node: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -94,6 +101,9 @@ class MismatchError(EngineError):
         self.max_abs = max_abs
         self.max_rel = max_rel
         self.index = index
+        self.operation = operation
+        self.module = module
+        self.source = source
         self.node = node
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,18 @@ from typing import Any
 import torch
 
 from torchtract import _native
+from torchtract.axes import ranges_of
 from torchtract.capture import Capture, DynamicAxes, capture
-from torchtract.check import check_io
-from torchtract.debug_bundle import write_debug_bundle
+from torchtract.debug_bundle import check_bundle_path
 from torchtract.decompose import decompose
-from torchtract.errors import EngineError, ExportError, FormatError
+from torchtract.errors import ExportError, FormatError
 from torchtract.guards import check_guards
 from torchtract.lower import lower
 from torchtract.nnef import Graph, check_writable, schema, staged, write_archive
 from torchtract.passes import run_passes
-from torchtract.runtime import load
+from torchtract.shapes import check_shapes
 from torchtract.sizes import assertions_of
+from torchtract.verify import Verification
 
 __all__ = ["TractNNEF", "export_model_to_nnef"]
 
@@ -53,6 +54,11 @@ class TractNNEF:
     def __post_init__(self) -> None:
         schema.check_version(self.version)
 
+    @classmethod
+    def latest_version(cls) -> str:
+        """The newest version of tract that files can be written for: the embedded one."""
+        return schema.EMBEDDED
+
 
 def export_model_to_nnef(
     model: torch.nn.Module,
@@ -78,7 +84,9 @@ def export_model_to_nnef(
         output_names: one for each output tensor.
         kwargs: example keyword arguments of `forward`.
         compression_level: of a `.tgz`, 0 (none) to 9 (smallest).
-        debug_bundle_path: where to write what is needed to look into a failed check.
+        debug_bundle_path: a `.tgz` to write if the check fails, with all that is needed to look
+            into it: model, inputs, outputs, program, graph, report and versions.
+            `torchtract replay` runs it again.
         custom_extensions: lines for the graph's head, such as `tract_assert B >= 1`.
 
     Returns:
@@ -88,12 +96,17 @@ def export_model_to_nnef(
         CaptureError: the module, its arguments or the dynamic axes can't be captured.
         UnsupportedOpError: calls in the module have no counterpart; all are listed by line.
         FormatError: the graph can't be said for this version, or the file can't be written.
-        MismatchError: tract gives other numbers than PyTorch. No file is left behind.
+        MismatchError: tract gives other numbers than PyTorch; with the operation in which
+            that begins. No file is left behind.
     """
     target = inference_target or TractNNEF()
     path = Path(file_path_export)
+    bundle = None if debug_bundle_path is None else Path(debug_bundle_path)
     check_writable(path, compression_level)
-    extensions = _extensions(custom_extensions)
+    if bundle is not None:
+        check_bundle_path(bundle)
+    lines = [*_extensions(custom_extensions), *ranges_of(target.dynamic_axes)]
+    extensions = list(dict.fromkeys(lines))
     assertions = assertions_of(extensions)
     args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
     captured = capture(
@@ -105,21 +118,27 @@ def export_model_to_nnef(
         dynamic_axes=target.dynamic_axes,
         assertions=assertions,
     )
+    captured = replace(captured, program=decompose(captured.program))
     graph = _graph(captured, target.version)
 
-    def same_program(sizes: Mapping[str, int]) -> bool:
+    def same_program(sizes: Mapping[str, int]) -> bool | None:
         return _gives_same_graph(captured, sizes, graph, target.version)
 
     check_guards(captured.guards, captured.symbols, assertions, same_program)
+    check_shapes(captured.program, captured.symbols, captured.sizes, assertions, same_program)
     graph.extensions = extensions
-    graph.properties = _properties(graph)
+    graph.properties |= _properties(graph)
     schema.check_graph(graph, target.version)
     with staged(path) as unfinished:
         write_archive(
             graph, unfinished, version=target.version, compression_level=compression_level
         )
         if target.check_io:
-            _check(model, unfinished, args, kwargs, target, debug_bundle_path)
+            tolerance = target.check_io_tolerance
+            verification = Verification(
+                model, args, kwargs or {}, captured, graph, unfinished, target.version, tolerance
+            )
+            log.info("%s", verification.run(bundle))
     return path
 
 
@@ -132,11 +151,11 @@ def _graph(captured: Capture, version: str) -> Graph:
 
 def _gives_same_graph(
     captured: Capture, sizes: Mapping[str, int], graph: Graph, version: str
-) -> bool:
-    """Whether the module gives the same graph when traced at these sizes, or refuses them."""
+) -> bool | None:
+    """Whether the module gives the same graph when traced at these sizes, None if it refuses."""
     try:
         other = captured.at(sizes)
-        return other is None or _graph(other, version).says_the_same_as(graph)
+        return None if other is None else _graph(other, version).says_the_same_as(graph)
     except ExportError:
         return False
 
@@ -161,20 +180,3 @@ def _properties(graph: Graph) -> dict[str, str]:
         "torch.version": torch.__version__.split("+")[0],
         "torchtract.modules": " ".join(modules),
     }
-
-
-def _check(
-    model: torch.nn.Module,
-    path: Path,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any] | None,
-    target: TractNNEF,
-    debug_bundle_path: str | PathLike[str] | None,
-) -> None:
-    try:
-        report = check_io(model, load(path), args, kwargs, tolerance=target.check_io_tolerance)
-    except EngineError as error:
-        if debug_bundle_path is not None:
-            write_debug_bundle(Path(debug_bundle_path), path, args, kwargs, error)
-        raise
-    log.info("%s", report)

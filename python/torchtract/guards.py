@@ -21,11 +21,19 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import ExportedProgram
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.utils._sympy.functions import Mod, PythonMod
 
 from torchtract.errors import CaptureError
 from torchtract.sizes import Assertion, allowed
 
-__all__ = ["Guard", "check_guards", "recorded_guards", "user_line"]
+__all__ = [
+    "Guard",
+    "check_guards",
+    "environment_guards",
+    "other_side",
+    "recorded_guards",
+    "user_line",
+]
 
 _TORCH = str(Path(torch.__file__).parent)
 _PACKAGE = str(Path(__file__).parent)
@@ -39,6 +47,8 @@ _OPERATORS = tuple(
     )
 )
 _SYMBOLS = f"{_TORCH}/__init__.py"
+# What stands for Python's max() and min() while tracing.
+_BUILTINS = f"{_TORCH}/_export/non_strict_utils.py"
 _TRACER = (_SYMBOLS, f"{_TORCH}/fx/", f"{_TORCH}/utils/", f"{_PACKAGE}/guards.py")
 
 
@@ -84,7 +94,7 @@ def recorded_guards() -> Iterator[Callable[[ExportedProgram], list[Guard]]]:
         return location
 
     def guards(program: ExportedProgram) -> list[Guard]:
-        found = (_guard(g, origins.get(id(g.sloc))) for g in _environment_guards(program))
+        found = (_guard(g, origins.get(id(g.sloc))) for g in environment_guards(program))
         return list({guard.condition: guard for guard in found}.values())
 
     if original is None:
@@ -97,7 +107,8 @@ def recorded_guards() -> Iterator[Callable[[ExportedProgram], list[Guard]]]:
         setattr(ShapeEnv, method, original)
 
 
-def _environment_guards(program: ExportedProgram) -> Sequence[Any]:
+def environment_guards(program: ExportedProgram) -> Sequence[Any]:
+    """What torch wrote down as taken for granted while it traced a program."""
     values = (node.meta.get("val") for node in program.graph.nodes)
     environments = (v.fake_mode.shape_env for v in values if isinstance(v, FakeTensor))
     environment = next(environments, None)
@@ -112,7 +123,7 @@ def _guard(guard: Any, origin: tuple[Any, traceback.StackSummary] | None) -> Gua
 
 def _is_branch(stack: traceback.StackSummary) -> bool:
     """Whether Python code outside of operators made a condition on sizes a bool."""
-    files = [frame.filename for frame in stack]
+    files = [f.filename for f in stack if not f.filename.startswith(_BUILTINS)]
     asking = max(i for i, file in enumerate(files) if not file.startswith(_TRACER))
     # Python code asks through SymBool's methods; C++ code, such as indexing, does not.
     by_python = files[asking + 1].startswith(_SYMBOLS) if asking + 1 < len(files) else True
@@ -123,7 +134,7 @@ def check_guards(
     guards: Sequence[Guard],
     symbols: Mapping[sympy.Symbol, str],
     assertions: Sequence[Assertion],
-    same_program: Callable[[Mapping[str, int]], bool],
+    same_program: Callable[[Mapping[str, int]], bool | None],
 ) -> None:
     """Look at the other side of each branch that the assertions don't rule out.
 
@@ -132,27 +143,53 @@ def check_guards(
         symbols: the user's name of each symbol.
         assertions: what the user takes for granted.
         same_program: whether the module exports to the same graph when it is traced at
-            these sizes, or refuses them.
+            these sizes; None where it refuses them.
 
     Raises:
         CaptureError: other sizes give another graph.
     """
     for guard in guards:
-        sizes = _other_side(guard, symbols, assertions) if guard.branch else None
-        if sizes is not None and not same_program(sizes):
-            raise _depends_on_size(guard, symbols, sizes)
+        if not (guard.branch or _fixes_a_number(guard.condition)):
+            continue
+        # Where the module refuses the smallest of these sizes, the largest may tell.
+        for from_above in (False, True):
+            sizes = other_side(guard, symbols, assertions, from_above)
+            same = True if sizes is None else same_program(sizes)
+            if sizes is not None and same is False:
+                raise _depends_on_size(guard, symbols, sizes)
+            if same:
+                break
 
 
-def _other_side(
-    guard: Guard, symbols: Mapping[sympy.Symbol, str], assertions: Sequence[Assertion]
+def _fixes_a_number(condition: sympy.Basic) -> bool:
+    """Whether an operator made a number of sizes: a window's, or that of its own outputs.
+
+    Operators written in C++ take numbers where Python code gives sizes (`avg_pool1d(x, S // 2)`),
+    and count their outputs (`x.split(2)`). Their other questions are about broadcasting and
+    memory, or are followed by an error.
+    """
+    if isinstance(condition, sympy.Eq):
+        return any(isinstance(side, sympy.Integer) for side in condition.args)
+    return isinstance(condition, (sympy.Gt, sympy.Ge)) and condition.has(Mod, PythonMod)
+
+
+def other_side(
+    guard: Guard,
+    symbols: Mapping[sympy.Symbol, str],
+    assertions: Sequence[Assertion],
+    from_above: bool,
 ) -> dict[str, int] | None:
-    """Allowed sizes at which the guard does not hold, if some are found near its numbers."""
+    """The smallest or largest sizes, of some near its numbers, at which a guard does not hold.
+
+    They are among those that the assertions allow.
+    """
     free = sorted(guard.condition.free_symbols, key=str)
     if not free or not set(free) <= symbols.keys():
         return None
     numbers = {int(n) for n in guard.condition.atoms(sympy.Integer)}
     near = {n + d for n in numbers | {2} for d in (-1, 0, 1)} | {3, 5, 8, 16, 64}
-    candidates = sorted(n for n in near if n >= 0)
+    smallest = 0 if guard.branch else 1  # operators take shortcuts where there are no elements
+    candidates = sorted((n for n in near if n >= smallest), reverse=from_above)
     for values in itertools.product(candidates, repeat=len(free)):
         sizes = {symbols[s]: n for s, n in zip(free, values, strict=True)}
         fails = not _holds(guard.condition, dict(zip(free, values, strict=True)))
@@ -174,13 +211,23 @@ def _depends_on_size(
     named = _in_words(guard.condition, symbols)
     where = guard.line or "the model"
     at = ", ".join(f"{symbol}={n}" for symbol, n in sizes.items())
-    assertion = f"'tract_assert {named}'"
+    promise = ""
+    if _is_assertion(named):
+        promise = f", or promise the condition with custom_extensions=['tract_assert {named}']"
     return CaptureError(
         f"{where}: can't be exported for every size, since it runs other code where "
         f"{named} does not hold (at {at}, for example); rewrite it so that one program serves "
-        f"all sizes, or promise the condition with custom_extensions=[{assertion}].",
+        f"all sizes{promise}.",
         source=guard.line or None,
     )
+
+
+def _is_assertion(text: str) -> bool:
+    try:
+        Assertion.parse(text)
+    except CaptureError:
+        return False
+    return True
 
 
 def _in_words(condition: sympy.Basic, symbols: Mapping[sympy.Symbol, str]) -> str:

@@ -28,7 +28,6 @@ _ARITHMETIC = {
     ast.Mult: operator.mul,
     ast.Div: operator.floordiv,
     ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
 }
 
 
@@ -56,18 +55,21 @@ class Assertion:
             CaptureError: it is not a comparison of integer expressions over symbols.
         """
         scenario, _, text = line.rpartition(":")
-        try:
-            node = ast.parse(text.strip(), mode="eval").body
-        except SyntaxError:
-            node = None
-        if not isinstance(node, ast.Compare) or not all(type(o) in _COMPARE for o in node.ops):
+        node = _comparison(text)
+        if node is None:
             raise CaptureError(
                 f"tract_assert {line.strip()}: not an assertion, since it is no comparison "
                 "(<, <=, ==, >=, >) of integer expressions over symbols; "
                 "write it like `tract_assert S <= 32000`."
             )
-        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-        symbols = frozenset(names - {"min", "max"})
+        if isinstance(node.ops[0], ast.Eq) and isinstance(node.left, ast.Name):
+            own = node.left.id
+            if own in _names(node.comparators[0]):
+                raise CaptureError(
+                    f"tract_assert {line.strip()}: not taken, since tract would replace {own} by "
+                    "an expression with itself in it without end; write it the other way around."
+                )
+        symbols = frozenset(_names(node) - {"min", "max"})
         assertion = cls(text.strip(), symbols, scenario.strip() or None, node)
         assertion.holds(dict.fromkeys(symbols, 1))  # refuses what can't be evaluated
         return assertion
@@ -81,6 +83,19 @@ class Assertion:
         ]
         pairs = zip(self.comparison.ops, values, values[1:], strict=False)
         return all(_COMPARE[type(compare)](a, b) for compare, a, b in pairs)
+
+
+def _comparison(text: str) -> ast.Compare | None:
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError:
+        return None
+    known = isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _COMPARE
+    return node if known and isinstance(node, ast.Compare) else None
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
 def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
@@ -98,7 +113,7 @@ def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
             return int(_ARITHMETIC[type(op)](_value(left, sizes), _value(right, sizes)))
     raise CaptureError(
         f"{ast.unparse(node)}: this part of a size can't be read, since only integers, symbols, "
-        "+, -, *, /, %, min and max are known; write it with these."
+        "+, -, *, /, min and max are known; write it with these."
     )
 
 

@@ -2,32 +2,65 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
+import sympy
 import torch
-import torch.nn.functional as F
 from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.fx.experimental import _config as symbolic_shapes_config
+from torch.fx.experimental import symbolic_shapes
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
+from torch.utils._sympy.symbol import make_symbol
 
 from torchtract.errors import CaptureError
 from torchtract.guards import user_line
 from torchtract.recurrent import whole_recurrent_layers
+from torchtract.signature import known_dataclasses
 from torchtract.sizes import resize
+from torchtract.symbolic_calls import REPLACEMENTS
+from torchtract.symbolic_math import symbolic_math
 
-__all__ = ["Tracer"]
+__all__ = ["Tracer", "silent_refusals"]
 
 
-def _zero_and_one() -> AbstractContextManager[None]:
-    """Without this torch takes it for granted that no symbol is ever 0 or 1."""
+@contextmanager
+def _zero_and_one(may_be_empty: bool) -> Iterator[None]:
+    """Without this torch takes it for granted that no symbol is ever 0 or 1.
+
+    Its tracer answers `S == 0` and `max(S, 1)` from what sympy assumes of a symbol, without a
+    guard. The function that makes symbols is private to torch.
+    """
     config: Any = symbolic_shapes_config
-    patch: AbstractContextManager[None] = config.patch(backed_size_oblivious=True)
-    return patch
+    make = _symbol_that_can_be_zero if may_be_empty else make_symbol
+    with (
+        config.patch(backed_size_oblivious=True),
+        patch.object(symbolic_shapes, "make_symbol", make),
+    ):
+        yield
+
+
+def _symbol_that_can_be_zero(kind: Any, index: int, **assumptions: Any) -> sympy.Symbol:
+    if assumptions.pop("positive", None):
+        assumptions["nonnegative"] = True
+    return make_symbol(kind, index, **assumptions)
+
+
+@contextmanager
+def silent_refusals() -> Iterator[None]:
+    """Sizes that a module refuses are tried on purpose: torch shall not log its errors there."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 class _SizesStaySymbolic(TorchFunctionMode):
@@ -41,9 +74,9 @@ class _SizesStaySymbolic(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if func in (torch.max_pool1d, F.max_pool1d) and not kwargs.pop("return_indices", False):
-            return torch.max_pool1d_with_indices(*args, **kwargs)[0]
-        return func(*args, **kwargs)
+        replacement = REPLACEMENTS.get(func)
+        result = replacement(*args, **kwargs) if replacement else NotImplemented
+        return func(*args, **kwargs) if result is NotImplemented else result
 
 
 @dataclass(frozen=True)
@@ -56,6 +89,7 @@ class Tracer:
         structure: how to put the leaves together again.
         inputs: position among the leaves of each named tensor.
         axes: per input name, the symbol of each dynamic axis.
+        may_be_empty: whether symbols may be 0.
     """
 
     model: torch.nn.Module
@@ -63,6 +97,7 @@ class Tracer:
     structure: pytree.TreeSpec
     inputs: Mapping[str, int]
     axes: Mapping[str, Mapping[int, str]]
+    may_be_empty: bool = False
 
     def trace(self, sizes: Mapping[str, int]) -> ExportedProgram:
         """Export non-strictly, with the inputs brought to these sizes of the symbols.
@@ -84,12 +119,26 @@ class Tracer:
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
         dynamic = shapes.dynamic_shapes(self.model, args, kwargs) if self.axes else None
         try:
-            with torch.no_grad(), _zero_and_one(), _SizesStaySymbolic(), whole_recurrent_layers():
+            with self._tracing():
                 return torch.export.export(
                     self.model, args, kwargs, dynamic_shapes=dynamic, strict=False
                 )
         except Exception as error:
             raise self._refusal(error) from error
+
+    @contextmanager
+    def _tracing(self) -> Iterator[None]:
+        """Sizes that stay symbols, layers that stay whole, and results that pytree knows."""
+        with (
+            torch.no_grad(),
+            silent_refusals(),
+            _zero_and_one(self.may_be_empty),
+            _SizesStaySymbolic(),
+            symbolic_math(),
+            whole_recurrent_layers(),
+            known_dataclasses(self.model),
+        ):
+            yield
 
     def _refusal(self, error: Exception) -> CaptureError:
         line = user_line(traceback.extract_tb(error.__traceback__))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.exporters import OURS, TORCH_TO_NNEF, export
-from benchmarks.vit import images
+from benchmarks.models import images
 
 __all__ = ["Archives"]
 

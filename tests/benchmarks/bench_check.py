@@ -9,8 +9,8 @@ import torch
 import torchtract as tt
 from benchmarks.archives import Archives
 from benchmarks.measure import race
+from benchmarks.models import images
 from benchmarks.report import Comparison, Report
-from benchmarks.vit import images
 
 
 def test_check_io(

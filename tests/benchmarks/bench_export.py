@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.archives import Archives
 from benchmarks.exporters import OURS, OURS_FOR_0_21, TORCH_TO_NNEF, export
 from benchmarks.measure import Samples, alternate
 from benchmarks.report import Comparison, Report
+
+_LAYERS = (2, 6, 12, 24)
 
 
 def test_export(
@@ -35,6 +38,23 @@ def test_export(
             "MB",
         )
     )
+
+
+def test_growth_with_layers(report: Report, rounds: Callable[[int], int], scratch: Path) -> None:
+    path = scratch / "measured.nnef.tgz"
+    cases = [(OURS, layers) for layers in _LAYERS]
+    cases += [(TORCH_TO_NNEF, layers) for layers in _LAYERS[:-1]]  # the last would take minutes
+    costs = alternate({c: partial(export, c[0], path, f"encoder-{c[1]}") for c in cases}, rounds(3))
+    seconds = {
+        (name, layers): Samples(f"{name}, {layers} layers", [c.seconds for c in found])
+        for (name, layers), found in costs.items()
+    }
+    what = "export of an encoder"
+    for layers in _LAYERS[:-1]:
+        report.add(Comparison(what, seconds[OURS, layers], seconds[TORCH_TO_NNEF, layers]))
+    for fewer, more in pairwise(_LAYERS):
+        growth = seconds[OURS, more], seconds[OURS, fewer]
+        report.add(Comparison(what, *growth, target=more / fewer))
 
 
 def _size(name: str, path: Path) -> Samples:

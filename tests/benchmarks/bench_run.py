@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks.archives import Archives
 from benchmarks.measure import Samples, alternate
+from benchmarks.models import images
 from benchmarks.report import Comparison, Report
 from benchmarks.runners import Engine, RunningModel
-from benchmarks.vit import images
 
 # Where a process's weights lie in memory moves its time by some percent: fresh ones, and again.
 _PROCESSES = 3

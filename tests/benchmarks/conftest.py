@@ -13,8 +13,8 @@ from rich.console import Console
 
 from benchmarks.archives import Archives
 from benchmarks.conditions import conditions
+from benchmarks.models import seeded_vit
 from benchmarks.report import Report
-from benchmarks.vit import seeded_vit
 
 _REPORT = pytest.StashKey[Report]()
 

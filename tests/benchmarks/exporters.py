@@ -1,6 +1,6 @@
-"""Exports of the ViT without a check, each in a process of its own.
+"""Exports without a check, each in a process of its own.
 
-`python -m benchmarks.exporters NAME PATH` makes one and prints what it cost, as JSON.
+`python -m benchmarks.exporters NAME MODEL PATH` makes one and prints what it cost, as JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.vit import images, seeded_vit
+from benchmarks.models import Sample, sample
 
 __all__ = ["OURS", "OURS_FOR_0_21", "TORCH_TO_NNEF", "Cost", "export"]
 
@@ -23,7 +23,6 @@ OURS = "torchtract"
 OURS_FOR_0_21 = "torchtract, 0.21.13"
 TORCH_TO_NNEF = "torch-to-nnef"
 
-_DYNAMIC_AXES = {"input": {0: "B"}}
 _TRACT_THAT_ONLY_TELLS_ITS_VERSION = "#!/bin/sh\necho 'tract 0.23.8'\n"
 
 
@@ -42,10 +41,10 @@ class Cost:
     added_mb: float
 
 
-def export(exporter: str, path: Path) -> Cost:
-    """Export the ViT, by one of the exporters above, to a `.nnef.tgz`."""
+def export(exporter: str, path: Path, model: str = "vit") -> Cost:
+    """Export a model of `benchmarks.models` by one of the exporters above to a `.nnef.tgz`."""
     process = subprocess.run(
-        [sys.executable, "-m", "benchmarks.exporters", exporter, str(path)],
+        [sys.executable, "-m", "benchmarks.exporters", exporter, model, str(path)],
         cwd=Path(__file__).parents[1],
         stdout=subprocess.PIPE,
         check=True,
@@ -54,15 +53,14 @@ def export(exporter: str, path: Path) -> Cost:
     return Cost(**json.loads(process.stdout.splitlines()[-1]))
 
 
-def _main(exporter: str, path: Path) -> None:
-    export_model_to_nnef, target = _EXPORTERS[exporter](path.parent)
-    model = seeded_vit()
-    sample = images(1)
+def _main(exporter: str, model: str, path: Path) -> None:
+    exported = sample(model)
+    export_model_to_nnef, target = _EXPORTERS[exporter](exported, path.parent)
     before_mb = _peak_mb()
     started = time.perf_counter()
     export_model_to_nnef(
-        model=model,
-        args=(sample,),
+        model=exported.model,
+        args=(exported.input,),
         file_path_export=path,
         inference_target=target,
         input_names=["input"],
@@ -73,20 +71,20 @@ def _main(exporter: str, path: Path) -> None:
     print(json.dumps(asdict(Cost(seconds, peak_mb, peak_mb - before_mb))))  # noqa: T201
 
 
-def _torchtract(_: Path) -> tuple[Callable[..., object], Any]:
+def _torchtract(exported: Sample, _: Path) -> tuple[Callable[..., object], Any]:
     from torchtract import TractNNEF, export_model_to_nnef
 
-    return export_model_to_nnef, TractNNEF(check_io=False, dynamic_axes=_DYNAMIC_AXES)
+    return export_model_to_nnef, TractNNEF(check_io=False, dynamic_axes={"input": exported.axes})
 
 
-def _torchtract_for_0_21(_: Path) -> tuple[Callable[..., object], Any]:
+def _torchtract_for_0_21(exported: Sample, _: Path) -> tuple[Callable[..., object], Any]:
     from torchtract import TractNNEF, export_model_to_nnef
 
-    target = TractNNEF(version="0.21.13", check_io=False, dynamic_axes=_DYNAMIC_AXES)
+    target = TractNNEF(version="0.21.13", check_io=False, dynamic_axes={"input": exported.axes})
     return export_model_to_nnef, target
 
 
-def _torch_to_nnef(folder: Path) -> tuple[Callable[..., object], Any]:
+def _torch_to_nnef(exported: Sample, folder: Path) -> tuple[Callable[..., object], Any]:
     from torch_to_nnef import TractNNEF, export_model_to_nnef
 
     binary = folder / "tract"  # it would download one, though it runs nothing without a check
@@ -96,7 +94,7 @@ def _torch_to_nnef(folder: Path) -> tuple[Callable[..., object], Any]:
         version="0.23.8",  # the newest that it knows
         specific_tract_binary_path=binary,
         check_io=False,
-        dynamic_axes=_DYNAMIC_AXES,
+        dynamic_axes={"input": exported.axes},
     )
     return export_model_to_nnef, target
 
@@ -119,4 +117,4 @@ def _peak_mb() -> float:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], Path(sys.argv[2]))
+    _main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 __all__ = ["Samples", "alternate", "race"]
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 # Idle worker threads of OpenMP and onnxruntime spin for some milliseconds after a run.
@@ -47,10 +48,10 @@ class Samples:
         }
 
 
-def alternate(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+def alternate(contenders: Mapping[K, Callable[[], T]], rounds: int) -> dict[K, list[T]]:
     """Call all contenders once a round, in another order each time, and collect their results."""
     shuffled = random.Random(0)
-    found: dict[str, list[T]] = {name: [] for name in contenders}
+    found: dict[K, list[T]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name in shuffled.sample(list(contenders), len(contenders)):
             time.sleep(_SETTLE_SECONDS)

@@ -144,7 +144,7 @@ def _onnxruntime(path: Path, threads: int) -> Run:
 def _torch(_: Path, threads: int) -> Run:
     import torch
 
-    from benchmarks.vit import seeded_vit
+    from benchmarks.models import seeded_vit
 
     torch.set_num_threads(threads)
     model = seeded_vit()

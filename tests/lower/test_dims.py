@@ -6,10 +6,11 @@ import pytest
 import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._sympy.functions import FloorDiv, Max, Min, Mod
+from torch.utils._sympy.functions import FloorDiv, Max, Min, PythonMod
 
 from torchtract.lower.checks import Refusal
 from torchtract.lower.dims import dim_text
+from torchtract.lower.rounding import rounded_toward_zero
 from torchtract.sizes import evaluate
 
 B, S = sympy.symbols("s77 s27", integer=True, nonnegative=True)
@@ -25,8 +26,9 @@ NAMES = {B: "B", S: "S"}
         (S - 1, "S - 1"),
         (B * S, "B * S"),
         (2 * S + 3, "S * 2 + 3"),
-        (FloorDiv(S - 3, 2) + 1, "(S - 3) / 2 + 1"),
+        (FloorDiv(S - 3, 2) + 1, "(S + 1) / 2 - 1"),
         (B * (S + 1), "B * (S + 1)"),
+        (S - FloorDiv(S, 2), "(S + 1) / 2"),
         (Min(S, 5), "min(5, S)"),
         (Max(0, S - 3) * 2, "max(0, S - 3) * 2"),
     ],
@@ -40,9 +42,10 @@ expressions = st.recursive(
     leaves,
     lambda inner: st.one_of(
         st.builds(lambda a, b: a + b, inner, inner),
+        st.builds(lambda a, b: a - b, inner, inner),
         st.builds(lambda a, b: a * b, inner, inner),
         st.builds(FloorDiv, inner, st.integers(1, 4)),
-        st.builds(Mod, inner, st.integers(1, 4)),
+        st.builds(PythonMod, inner, st.integers(1, 4)),
         st.builds(Min, inner, inner),
         st.builds(Max, inner, inner),
     ),
@@ -53,15 +56,23 @@ expressions = st.recursive(
 @settings(deadline=None)
 @given(expressions, st.integers(0, 9), st.integers(0, 9))
 def test_text_and_expression_have_one_value(size: sympy.Expr, b: int, s: int) -> None:
-    expected = int(size.subs({B: b, S: s}))
+    expected = int(size.xreplace({B: sympy.Integer(b), S: sympy.Integer(s)}))
     assert evaluate(dim_text(size, NAMES), {"B": b, "S": s}) == expected
+
+
+@settings(deadline=None)
+@given(expressions, st.integers(0, 9), st.integers(0, 9))
+def test_nothing_below_zero_is_divided(size: sympy.Expr, b: int, s: int) -> None:
+    at = {B: sympy.Integer(b), S: sympy.Integer(s)}
+    for division in rounded_toward_zero(size).atoms(FloorDiv):
+        assert division.args[0].xreplace(at) >= 0
 
 
 @pytest.mark.parametrize(
     ("size", "words"),
     [
         (sympy.Symbol("u0"), "u0"),
-        (FloorDiv(S, B), "divides by a symbol"),
+        (FloorDiv(S, B), "divides by s77"),
         (sympy.sqrt(S), "no whole-number"),
         (S**-1, "no whole-number"),
     ],

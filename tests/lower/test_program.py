@@ -38,7 +38,8 @@ def test_every_refusal_is_listed_with_its_line() -> None:
     class Odd(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             y = torch.linalg.eigvalsh(x)
-            return torch.lgamma(y)
+            z: torch.Tensor = torch.special.bessel_j0(y)
+            return z
 
     with pytest.raises(UnsupportedOpError) as refusal:
         export(Odd(), torch.eye(3))
@@ -46,7 +47,7 @@ def test_every_refusal_is_listed_with_its_line() -> None:
     text = str(refusal.value)
     assert f"{__file__}:{first + 1}" in text
     assert f"{__file__}:{first + 2}" in text
-    assert "lgamma" in text
+    assert "bessel_j0" in text
     assert len(refusal.value.refusals) >= 2
 
 
@@ -167,8 +168,8 @@ def test_random_numbers_of_a_generator_are_refused() -> None:
 
 
 def test_side_effects_and_missing_outputs_are_refused() -> None:
-    with pytest.raises(UnsupportedOpError, match="linalg_solve"):
-        export(torch.linalg.solve, torch.eye(3), torch.rand(3, 2))
+    with pytest.raises(UnsupportedOpError, match="bessel_j0"):
+        export(lambda x: (x, torch.special.bessel_j0(x)), torch.rand(3))
     with pytest.raises(CaptureError, match="no tensor"):
         export(lambda _: None, torch.ones(3))
 

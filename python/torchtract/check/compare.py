@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["LEVELS", "Comparison", "Tolerance", "compare", "tolerance_for"]
+__all__ = ["LEVELS", "Comparison", "Tolerance", "compare", "fact_text", "tolerance_for"]
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,13 @@ LEVELS = {
     "ultra": Tolerance(0.2, 0.1, 0.0005),
 }
 _HALF_LEVELS = {"close": Tolerance(1e-3, 1e-3), "approximate": Tolerance(1e-3, 5e-3)}
-# tract compares these as it does float32; 8 bits of precision need one rounding step at least.
-_BFLOAT_LEVELS = {"close": Tolerance(1e-2, 8e-3), "approximate": Tolerance(1e-2, 1.6e-2)}
 
 
 def tolerance_for(level: str, dtype: np.dtype) -> Tolerance:
     """The tolerance of a level for an element type. Integers and booleans are compared exactly."""
     if dtype.kind in "biu":
         return LEVELS["exact"]
-    special = {"float16": _HALF_LEVELS, "bfloat16": _BFLOAT_LEVELS}.get(dtype.name, {})
-    return special.get(level, LEVELS[level])
+    return (_HALF_LEVELS if dtype == np.float16 else {}).get(level, LEVELS[level])
 
 
 @dataclass(frozen=True)
@@ -98,3 +95,8 @@ def compare(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> C
         expected=expected[worst].item() if hasattr(expected[worst], "item") else expected[worst],
         actual=actual[worst].item() if hasattr(actual[worst], "item") else actual[worst],
     )
+
+
+def fact_text(array: np.ndarray) -> str:
+    """Element type and shape, as in `float32[2, 3]`."""
+    return f"{array.dtype}{list(array.shape)}"

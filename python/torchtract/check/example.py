@@ -44,16 +44,14 @@ class Example:
             if size in model.symbols
         }
 
-    def at(
-        self, sizes: Mapping[str, int]
-    ) -> tuple[list[torch.Tensor], tuple[Any, ...], dict[str, Any]]:
-        """Input tensors, positional and keyword arguments at these sizes."""
+    def at(self, sizes: Mapping[str, int]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments at these sizes."""
         leaves = list(self._leaves)
         for i, fact in zip(self._tensors, self._model.inputs, strict=True):
             symbolic = {axis: s for axis, s in enumerate(fact.shape) if isinstance(s, str)}
             leaves[i] = resize(leaves[i], {a: evaluate(s, sizes) for a, s in symbolic.items()})
         args, kwargs = pytree.tree_unflatten(leaves, self._structure)
-        return [leaves[i] for i in self._tensors], args, kwargs
+        return args, kwargs
 
     def other_sizes(self) -> Iterator[dict[str, int]]:
         """Sizes to try beside the example's own, no two symbols in step."""

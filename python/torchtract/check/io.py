@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from torch.utils import _pytree as pytree
 
-from torchtract.check.compare import LEVELS, compare, tolerance_for
+from torchtract.check.compare import LEVELS, Comparison, compare, fact_text, tolerance_for
 from torchtract.check.example import Example
-from torchtract.check.report import IoReport, OutputRow
+from torchtract.check.report import Divergence, IoReport, OutputRow
+from torchtract.check.trial import Trial
 from torchtract.errors import ConstantReferenceWarning, MismatchError
 from torchtract.runtime import Model, Runnable
 
-__all__ = ["check_io"]
+__all__ = ["IoCheck", "check_io"]
 
 
 def check_io(
@@ -35,6 +36,9 @@ def check_io(
     values, cropped or tiled along the symbolic axes. Sizes that PyTorch itself refuses are
     left out, and reported as such.
 
+    Which operation differs first is known to the check that `export_model_to_nnef` makes,
+    since it has the program that the model was made from.
+
     Args:
         module: in evaluation mode.
         model: what was exported from it.
@@ -52,88 +56,130 @@ def check_io(
         RunError: the arguments don't fit, or tract fails at a size at which PyTorch runs.
         ValueError: there is no such tolerance level.
     """
-    if tolerance not in LEVELS:
-        raise ValueError(
-            f"tolerance={tolerance!r}: there is no such level; use one of {', '.join(LEVELS)}."
-        )
-    example = Example(model, args, kwargs or {})
-    check = _Check(module, model.compile(), tolerance)
-    if sizes is not None:
-        for wanted in sizes:
-            check.run(dict(wanted), example)
-    else:
-        check.run(example.sizes, example)
-        for wanted in example.other_sizes():
-            check.run(wanted, example, optional=True)
-    check.warn_if_constant()
-    return IoReport(tuple(check.rows), tuple(check.refused), tolerance)
+    return IoCheck(module, tolerance).run(model, args, kwargs or {}, sizes)
 
 
-class _Check:
-    """The runs of one check and what they gave."""
+class IoCheck:
+    """The runs of one check and what they gave, also where it ended early.
 
-    def __init__(self, module: torch.nn.Module, runnable: Runnable, tolerance: str) -> None:
-        self.module = module
-        self.runnable = runnable
-        self.tolerance = tolerance
-        self.rows: list[OutputRow] = []
-        self.refused: list[str] = []
+    Attributes:
+        trial: the latest run, None before the first.
+        report: of all runs.
+
+    Args:
+        module: in evaluation mode.
+        tolerance: one of tract's levels.
+        locate: finds the first operation that differs, given a run and the output in which
+            it shows.
+
+    Raises:
+        ValueError: there is no such tolerance level.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        tolerance: str,
+        locate: Callable[[Trial, str | None], Divergence] | None = None,
+    ) -> None:
+        if tolerance not in LEVELS:
+            raise ValueError(
+                f"tolerance={tolerance!r}: there is no such level; use one of {', '.join(LEVELS)}."
+            )
+        self.report = IoReport((), (), tolerance)
+        self.trial: Trial | None = None
+        self._module = module
+        self._locate = locate
         self._seen: dict[str, set[bytes]] = {}
 
-    def run(self, sizes: dict[str, int], example: Example, optional: bool = False) -> None:
-        """Compare all outputs at these sizes.
+    def run(
+        self,
+        model: Model,
+        args: Sequence[Any] | torch.Tensor,
+        kwargs: Mapping[str, Any],
+        sizes: Iterable[Mapping[str, int]] | None = None,
+    ) -> IoReport:
+        """Compare all outputs at all sizes; see `check_io` for arguments and errors."""
+        example = Example(model, args, kwargs)
+        runnable = model.compile()
+        if sizes is not None:
+            for wanted in sizes:
+                self._compare_at(dict(wanted), example, runnable)
+        else:
+            self._compare_at(example.sizes, example, runnable)
+            for wanted in example.other_sizes():
+                self._compare_at(wanted, example, runnable, optional=True)
+        self._warn_if_constant()
+        return self.report
 
-        Args:
-            sizes: of every symbol.
-            example: gives the inputs.
-            optional: PyTorch may refuse these sizes.
-        """
-        inputs, args, kwargs = example.at(sizes)
+    def _compare_at(
+        self, sizes: dict[str, int], example: Example, runnable: Runnable, optional: bool = False
+    ) -> None:
+        """Compare all outputs at these sizes, which PyTorch may refuse if they are optional."""
+        inputs, outputs = ([f.name for f in facts] for facts in (runnable.inputs, runnable.outputs))
+        args, kwargs = example.at(sizes)
         try:
-            with torch.no_grad():
-                expected = _tensors(self.module(*args, **kwargs))
-        except (RuntimeError, ValueError, IndexError) as error:
+            trial = Trial.of(self._module, args, kwargs, inputs, outputs, sizes)
+        except (RuntimeError, ValueError, IndexError, ArithmeticError) as error:
             if not optional:
                 raise
-            self.refused.append(f"{_sizes_text(sizes)}: {str(error).splitlines()[0]}")
+            line = f"{_sizes_text(sizes)}: {str(error).partition(chr(10))[0]}"
+            self._note(refused=(*self.report.refused, line))
             return
-        actual = self.runnable.run(
-            {f.name: x for f, x in zip(self.runnable.inputs, inputs, strict=True)}
-        )
-        if len(actual) != len(expected):
+        self.trial = trial  # what there is of it, should tract fail
+        self.trial = dataclasses.replace(trial, actual=runnable.run(trial.inputs))
+        if len(outputs) != len(trial.expected):
             raise MismatchError(
-                f"{_sizes_text(sizes)}: the model gives {len(actual)} outputs and PyTorch "
-                f"{len(expected)}; check the module that was exported.",
+                f"{_sizes_text(sizes)}: the model gives {len(outputs)} outputs and PyTorch "
+                f"{len(trial.expected)}; check the module that was exported.",
                 output="",
             )
-        for (name, ours), theirs in zip(actual.items(), expected, strict=True):
-            self._compare(name, np.asarray(ours), theirs, sizes)
+        for name in outputs:
+            self._compare(name, self.trial)
 
-    def _compare(
-        self, name: str, actual: np.ndarray, expected: np.ndarray, sizes: dict[str, int]
-    ) -> None:
-        where = f"output {name!r} at {_sizes_text(sizes)}"
+    def _compare(self, name: str, trial: Trial) -> None:
+        actual, expected = np.asarray(trial.actual[name]), trial.expected[name]
         if (actual.dtype, actual.shape) != (expected.dtype, expected.shape):
-            raise MismatchError(
-                f"{where}: tract gives {_fact_text(actual)} and PyTorch {_fact_text(expected)}; "
+            self._refuse(
+                name,
+                trial,
+                f"tract gives {fact_text(actual)} and PyTorch {fact_text(expected)}; "
                 "the exported graph does not compute what the module does.",
-                output=name,
             )
-        result = compare(actual, expected, tolerance_for(self.tolerance, expected.dtype))
+        level = self.report.tolerance
+        result = compare(actual, expected, tolerance_for(level, expected.dtype))
         self._remember(name, expected)
-        self.rows.append(OutputRow(name, sizes, expected.shape, str(expected.dtype), result))
+        row = OutputRow(name, trial.sizes, expected.shape, str(expected.dtype), result)
+        self._note(rows=(*self.report.rows, row))
         if not result.ok:
-            raise MismatchError(
-                f"{where}: tract and PyTorch differ beyond {self.tolerance!r} in "
+            self._refuse(
+                name,
+                trial,
+                f"tract and PyTorch differ beyond {level!r} in "
                 f"{result.outliers:.2%} of {expected.size} elements, worst at "
                 f"{list(result.index)}: tract {result.actual}, PyTorch {result.expected} "
                 f"(largest absolute difference {result.max_abs:.3g}, relative "
                 f"{result.max_rel:.3g}); pass a looser level if these numbers are good enough.",
-                output=name,
-                max_abs=result.max_abs,
-                max_rel=result.max_rel,
-                index=result.index,
+                result,
             )
+
+    def _refuse(
+        self, name: str, trial: Trial, how: str, result: Comparison | None = None
+    ) -> NoReturn:
+        """Raise what is known about an output that differs, and where that begins."""
+        message = f"output {name!r} at {_sizes_text(trial.sizes)}: {how}"
+        place: dict[str, Any] = {}
+        if self._locate is not None:
+            found = self._locate(trial, name)
+            self._note(divergence=found)
+            message += f"\n{found}"
+            place = {key: getattr(found, key) for key in ("operation", "module", "source", "node")}
+        if result is not None:
+            place |= {key: getattr(result, key) for key in ("max_abs", "max_rel", "index")}
+        raise MismatchError(message, output=name, **place)
+
+    def _note(self, **changes: Any) -> None:
+        self.report = dataclasses.replace(self.report, **changes)
 
     def _remember(self, name: str, expected: np.ndarray) -> None:
         """Up to two different element values of each output, as bytes."""
@@ -144,7 +190,7 @@ class _Check:
             other = flat[~((flat == first) | ((flat != flat) & (first != first)))]
             seen.update(v.tobytes() for v in (first, other[:1]) if v.size)
 
-    def warn_if_constant(self) -> None:
+    def _warn_if_constant(self) -> None:
         """Warn about outputs whose reference is one number everywhere."""
         for name, values in self._seen.items():
             if len(values) == 1:
@@ -153,27 +199,9 @@ class _Check:
                     "PyTorch, so this check shows nothing about it; initialise the weights "
                     "(torchvision's ViT has a head of zeros) or pass other inputs.",
                     ConstantReferenceWarning,
-                    stacklevel=3,
+                    stacklevel=4,
                 )
-
-
-def _tensors(outputs: Any) -> list[np.ndarray]:
-    leaves = pytree.tree_leaves(outputs)
-    return [_numpy(x) for x in leaves if isinstance(x, torch.Tensor)]
-
-
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    tensor = tensor.detach().cpu()
-    if tensor.dtype == torch.bfloat16:
-        import ml_dtypes
-
-        return tensor.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return tensor.resolve_conj().resolve_neg().numpy()
 
 
 def _sizes_text(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{symbol}={n}" for symbol, n in sizes.items()) or "the example's sizes"
-
-
-def _fact_text(array: np.ndarray) -> str:
-    return f"{array.dtype}{list(array.shape)}"

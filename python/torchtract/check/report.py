@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from io import StringIO
@@ -12,7 +13,29 @@ from rich.table import Table
 
 from torchtract.check.compare import Comparison
 
-__all__ = ["IoReport", "OutputRow"]
+__all__ = ["Divergence", "IoReport", "OutputRow", "finite"]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first operation of a model whose numbers differ; printed, a sentence about it.
+
+    Attributes:
+        text: what was found, also where that is no single operation.
+        operation: its aten overload, `aten.gelu.default`, or None.
+        module: path of the PyTorch module it is in, "" for the model itself; or None.
+        source: the user's `file:line`, or None.
+        node: identifier of its tensor in the exported graph, or None.
+    """
+
+    text: str
+    operation: str | None = None
+    module: str | None = None
+    source: str | None = None
+    node: str | None = None
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -28,17 +51,19 @@ class OutputRow:
 
 @dataclass(frozen=True)
 class IoReport:
-    """Every comparison of a check that passed.
+    """Every comparison of a check, up to the first that failed.
 
     Attributes:
         rows: one for each output at each size.
         refused: sizes that were left out, since PyTorch itself refuses them, with its reason.
         tolerance: the level that was applied.
+        divergence: where the numbers begin to differ, if they do and it was looked for.
     """
 
     rows: tuple[OutputRow, ...]
     refused: tuple[str, ...]
     tolerance: str
+    divergence: Divergence | None = None
 
     @property
     def max_abs(self) -> float:
@@ -67,8 +92,25 @@ class IoReport:
         yield table
         for line in self.refused:
             yield f"left out, since PyTorch refuses it: {line}"
+        if self.divergence is not None:
+            yield str(self.divergence)
 
     def __str__(self) -> str:
         console = Console(file=StringIO(), width=100)
         console.print(self)
         return console.file.getvalue().rstrip()  # type: ignore[attr-defined, no-any-return]
+
+
+def finite(data: Any) -> Any:
+    """Plain data as JSON can hold it: infinities and NaN become null, complex numbers text."""
+    match data:
+        case dict():
+            return {key: finite(value) for key, value in data.items()}
+        case list() | tuple():
+            return [finite(value) for value in data]
+        case float() if not math.isfinite(data):
+            return None
+        case complex():
+            return str(data)
+        case _:
+            return data

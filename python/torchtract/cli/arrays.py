@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
-from zipfile import BadZipFile, ZipFile
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.npyio import NpzFile
 
 from torchtract.errors import RunError, SymbolError
+from torchtract.npz import Arrays, load_npz, save_npz
 from torchtract.runtime import Fact, Model
 
 __all__ = ["Arrays", "random_inputs", "read_npz", "write_npz"]
-
-Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
-
-# What zipfile and numpy raise, among other things for an encrypted file.
-_UNREADABLE = (BadZipFile, zlib.error, EOFError, MemoryError, OSError, RuntimeError, ValueError)
 
 
 def read_npz(path: Path) -> Arrays:
@@ -32,30 +25,18 @@ def read_npz(path: Path) -> Arrays:
         RunError: it is no ``.npz`` file, a damaged one, or one with pickled objects.
     """
     with path.open("rb") as file:
-        try:
-            with NpzFile(file, allow_pickle=False) as arrays:
-                return dict(arrays)
-        except _UNREADABLE as e:
-            raise RunError(
-                f"{path}: can't be read as an .npz file: {e}. Write one with "
-                "numpy.savez(path, name=array, ...), its names being those of the inputs."
-            ) from e
+        return load_npz(file, str(path))
 
 
 def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Writes arrays to an ``.npz`` file. Nothing stays of it if that fails.
-
-    `numpy.savez` takes the names as keyword arguments, and so can't write all of them.
 
     Raises:
         OSError: it can't be written.
     """
     with path.open("wb") as file:
         try:
-            with ZipFile(file, "w") as archive:
-                for name, array in arrays.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
+            save_npz(file, arrays)
         except BaseException:
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -20,7 +20,7 @@ from torchtract.errors import MismatchError, RunError
 from torchtract.runtime import Fact, Model
 from torchtract.runtime.tables import Table
 
-__all__ = ["Level", "check"]
+__all__ = ["Level", "check", "require_recorded", "show_comparison"]
 
 
 class Level(str, Enum):
@@ -76,13 +76,22 @@ def check(
             runnable = model.compile(threads=threads)
         with doing("Running"):
             actual = runnable.run(inputs)
-        results = [_compare(name, actual[name], expected[name], tolerance) for name in expected]
-        if as_json:
-            print_json(_data(results, tolerance))
-        else:
-            show(_table(results, tolerance))
-        _warn_if_constant(expected)
-        _require_ok(results, tolerance)
+        show_comparison(actual, expected, tolerance, as_json)
+
+
+def show_comparison(actual: Arrays, expected: Arrays, level: Level, as_json: bool) -> None:
+    """Compare what was computed with what was recorded, and tell what came of it.
+
+    Raises:
+        MismatchError: an output differs.
+    """
+    results = [_compare(name, actual[name], expected[name], level) for name in expected]
+    if as_json:
+        print_json(_data(results, level))
+    else:
+        show(_table(results, level))
+    _warn_if_constant(expected)
+    _require_ok(results, level)
 
 
 def _recorded(model: Model, paths: Iterable[Path]) -> tuple[Arrays, Arrays]:
@@ -94,13 +103,22 @@ def _recorded(model: Model, paths: Iterable[Path]) -> tuple[Arrays, Arrays]:
                 raise RunError(f"{path}: {name} is in another file too: check one recording a time")
             arrays[name] = array
     outputs = [fact.name for fact in model.outputs]
+    require_recorded(outputs, arrays)
+    read = {fact.name for fact in model.inputs}
+    inputs = {name: a for name, a in arrays.items() if name in read or name not in outputs}
+    return inputs, {name: arrays[name] for name in outputs}
+
+
+def require_recorded(outputs: Sequence[str], arrays: Arrays) -> None:
+    """Refuse recordings without an output of the model.
+
+    Raises:
+        RunError: one is missing.
+    """
     if missing := [name for name in outputs if name not in arrays]:
         raise RunError(
             f"{missing[0]}: this output is not recorded, the model gives {', '.join(outputs)}"
         )
-    read = {fact.name for fact in model.inputs}
-    inputs = {name: a for name, a in arrays.items() if name in read or name not in outputs}
-    return inputs, {name: arrays[name] for name in outputs}
 
 
 def _compare(

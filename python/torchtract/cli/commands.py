@@ -14,6 +14,7 @@ from torchtract.cli.bench import bench
 from torchtract.cli.check import check
 from torchtract.cli.dump import dump
 from torchtract.cli.profile import profile
+from torchtract.cli.replay import replay
 from torchtract.cli.run import run
 
 _EXAMPLES: dict[Callable[..., None], str] = {
@@ -21,6 +22,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     profile: "torchtract profile --set B=3 --top 5 vit.nnef.tgz",
     run: "torchtract run vit.nnef.tgz in.npz -o out.npz",
     check: "torchtract check vit.nnef.tgz in.npz out.npz",
+    replay: "torchtract replay debug.tgz",
     bench: "torchtract bench --set B=3 --threads 2 vit.nnef.tgz",
 }
 

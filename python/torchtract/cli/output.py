@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from torchtract.check.report import finite
 from torchtract.errors import TorchTractError
 from torchtract.runtime.tables import Table
 
@@ -36,7 +36,7 @@ def show(*parts: Table | str) -> None:
 
 def print_json(data: Any) -> None:
     """Prints plain data as JSON. Infinities and NaN, which JSON lacks, become null."""
-    typer.echo(json.dumps(_finite(data), indent=2, allow_nan=False))
+    typer.echo(json.dumps(finite(data), indent=2, allow_nan=False))
 
 
 @contextlib.contextmanager
@@ -119,17 +119,3 @@ def _stacked(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> list[str]
     first = _aligned([row[:split] for row in rows], columns[:split])
     second = _aligned([row[split:] for row in rows], columns[split:])
     return [f"{a}\n    {b}" for a, b in zip(first, second, strict=True)]
-
-
-def _finite(data: Any) -> Any:
-    match data:
-        case dict():
-            return {key: _finite(value) for key, value in data.items()}
-        case list() | tuple():
-            return [_finite(value) for value in data]
-        case float() if not math.isfinite(data):
-            return None
-        case complex():
-            return str(data)
-        case _:
-            return data

@@ -16,6 +16,7 @@ import torch
 from torchtract.lower.checks import Refusal
 from torchtract.lower.dtypes import common_dtype, datum_type
 from torchtract.lower.emitter import Emitter
+from torchtract.lower.multiples import as_multiples
 from torchtract.lower.value import Fact, Size, Value, broadcast_shapes, size_of
 from torchtract.lower.views import View
 
@@ -88,6 +89,10 @@ class Builder(Emitter):
         old, new = list(x.shape), list(shape)
         if old == new:
             return x
+        if 0 in new:
+            return self.full(0, x.dtype, new)
+        x = self._as_multiples(x, new)
+        old = list(x.shape)
         start = 0
         while start < min(len(old), len(new)) and old[start] == new[start]:
             start += 1
@@ -106,6 +111,23 @@ class Builder(Emitter):
             axis_start=start,
             axis_count=len(old) - end - start,
         )
+
+    def _as_multiples(self, x: Value, shape: Sequence[Size]) -> Value:
+        """The same elements, of axes whose sizes are seen to be multiples of what `shape` needs.
+
+        A model refuses to run where they are not.
+        """
+        sizes = as_multiples(x.shape, shape)
+        if sizes is None:
+            raise Refusal(
+                f"it makes {list(x.shape)} to {list(shape)}, and nothing shows that these are as "
+                "many elements at all sizes where PyTorch runs"
+            )
+        for axis, (size, multiple) in enumerate(zip(x.shape, sizes, strict=True)):
+            if size != multiple:
+                self.assert_multiple(multiple, size)
+                x = self.slice(x, axis, 0, multiple)
+        return x
 
     def transpose(self, x: Value, axes: Sequence[int]) -> Value:
         """Axes in another order."""
@@ -203,6 +225,8 @@ class Builder(Emitter):
         total = size_of(sum((sympy.sympify(v.shape[axis]) for v in values), sympy.Integer(0)))
         first = values[0]
         like = first.of(shape=[*first.shape[:axis], total, *first.shape[axis + 1 :]])
+        if 0 in like.shape:  # tract takes slices of nothing for each other
+            return self.full(0, like.dtype, like.shape)
         return self.emit("concat", list(values), like=like, axis=axis)
 
     # Sums and products.

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 
 import sympy
 from sympy.printing.str import StrPrinter
-from torch.utils._sympy.functions import FloorDiv, Max, Min
+from torch.utils._sympy.functions import Max, Min
 
 from torchtract.lower.checks import Refusal
+from torchtract.lower.rounding import rounded_toward_zero
 from torchtract.lower.value import Size
 
 __all__ = ["dim_text"]
 
 
 class _DimPrinter(StrPrinter):  # type: ignore[misc]
-    """Prints `+ - * / min max` over symbols, with tract's rounding-down division."""
+    """Prints `+ - * / min max` over symbols, with tract's division that rounds toward zero."""
 
     printmethod = "_tract"  # torch's own functions bring a method for sympy's usual printer
 
@@ -31,8 +32,6 @@ class _DimPrinter(StrPrinter):  # type: ignore[misc]
 
     def _print_FloorDiv(self, expr: sympy.Expr) -> str:
         base, divisor = expr.args
-        if not isinstance(divisor, sympy.Integer):
-            raise Refusal(f"the size {expr} divides by a symbol, which tract has no way to say")
         return f"({self._print(base)}) / {divisor}"
 
     def _print_Mul(self, expr: sympy.Expr) -> str:
@@ -64,12 +63,8 @@ class _DimPrinter(StrPrinter):  # type: ignore[misc]
             raise Refusal(f"the size {expr} is no whole-number expression over the symbols")
         return " * ".join([self._factor(base)] * int(exponent))
 
-    def _print_Mod(self, expr: sympy.Expr) -> str:
-        base, divisor = expr.args
-        floor = FloorDiv(base, divisor)
-        return f"{self._factor(base)} - ({self._print(floor)}) * {divisor}"
-
-    _print_PythonMod = _print_Mod
+    def _print_Abs(self, expr: sympy.Expr) -> str:
+        return f"max({self._print(expr.args[0])}, {self._print(-expr.args[0])})"
 
     def emptyPrinter(self, expr: sympy.Basic) -> str:  # noqa: N802  (sympy's name)
         raise Refusal(f"the size {expr} has no counterpart in tract")
@@ -98,4 +93,6 @@ def dim_text(size: Size, symbols: Mapping[sympy.Symbol, str]) -> str:
     Raises:
         Refusal: the expression holds something that tract's dimensions can't say.
     """
-    return str(size) if isinstance(size, int) else str(_DimPrinter(symbols).doprint(size))
+    if isinstance(size, int):
+        return str(size)
+    return str(_DimPrinter(symbols).doprint(rounded_toward_zero(size)))

@@ -37,7 +37,7 @@ def datum_type(dtype: torch.dtype) -> str:
     return _DATUM_TYPES[dtype]
 
 
-def common_dtype(*operands: Fact | complex | sympy.Expr) -> torch.dtype:
+def common_dtype(*operands: Fact | complex | sympy.Basic) -> torch.dtype:
     """The type that PyTorch computes in: tensors with a shape rule over scalars and numbers."""
     examples = [_example(operand) for operand in operands]
     state: torch.Tensor | complex = examples[0]
@@ -48,11 +48,11 @@ def common_dtype(*operands: Fact | complex | sympy.Expr) -> torch.dtype:
     return dtype
 
 
-def _example(operand: Fact | complex | sympy.Expr) -> torch.Tensor | complex:
+def _example(operand: Fact | complex | sympy.Basic) -> torch.Tensor | complex:
     if isinstance(operand, Fact):
         return torch.empty((1,) * operand.rank, dtype=operand.dtype, device="meta")
-    if isinstance(operand, sympy.Expr):
-        return 1 if operand.is_integer else 1.0
+    if isinstance(operand, sympy.Basic):
+        return (1 if operand.is_integer else 1.0) if isinstance(operand, sympy.Expr) else True
     return operand
 
 

@@ -13,7 +13,8 @@ import torch
 
 from torchtract.lower.dims import dim_text
 from torchtract.lower.dtypes import datum_type
-from torchtract.lower.value import Fact, Value, size_of
+from torchtract.lower.scalars import computed_scalar, is_whole
+from torchtract.lower.value import Fact, Size, Value, size_of
 from torchtract.nnef import (
     Argument,
     Dim,
@@ -148,6 +149,16 @@ class Emitter:
         arguments = {"input": self._argument(x), "to": datum_type(x.dtype)}
         return self._append("tract_core_cast", arguments, [x])[0]
 
+    def assert_multiple(self, multiple: Size, size: Size) -> None:
+        """Let the model refuse sizes at which PyTorch raises: `2 * (S // 2)` has to equal S.
+
+        A property says so. As a `tract_assert` it lets tract's optimiser run without end (0.23.9).
+        """
+        texts = [dim_text(side, self._symbols) for side in (multiple, size)]
+        known = self.graph.properties.get(schema.MULTIPLES, "")
+        equations = dict.fromkeys([*known.split("; "), " == ".join(texts)])
+        self.graph.properties[schema.MULTIPLES] = "; ".join(filter(None, equations))
+
     def fragment(self, stem: str, definition: str) -> str:
         """The name of a fragment: of an earlier one that is defined alike, else a new one.
 
@@ -184,6 +195,11 @@ class Emitter:
 
     def constant(self, tensor: torch.Tensor, label: str = "") -> Value:
         """A tensor known at export: a literal for most scalars, else a `.dat` file."""
+        if tensor.is_complex():
+            real, imag = (part.contiguous() for part in (tensor.real, tensor.imag))
+            value = self.constant(real, f"{label}.real" if label else "")
+            imag_value = self.constant(imag, f"{label}.imag" if label else "")
+            return dataclasses.replace(value, dtype=tensor.dtype, imag=imag_value)
         if tensor.dim() == 0 and not label:
             return self.scalar(tensor.item(), tensor.dtype)
         key = ("tensor", tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
@@ -203,11 +219,15 @@ class Emitter:
         """A number as a rank-0 tensor of this type.
 
         Args:
-            number: a Python number, or a size (an expression over symbols).
+            number: a Python number, a size (an expression over symbols), or a number or
+                condition that is computed from sizes.
         """
         number = size_of(number)
-        if isinstance(number, sympy.Expr):
-            return self.emit("tract_core_cast", number, like=Fact(dtype, ()), to=dtype)
+        if isinstance(number, sympy.Basic) and number.free_symbols:
+            symbolic = number if is_whole(number) else computed_scalar(self, number)
+            return self.emit("tract_core_cast", symbolic, like=Fact(dtype, ()), to=dtype)
+        if isinstance(number, sympy.Basic):
+            number = bool(number) if number.is_Boolean else float(number)
         if dtype == torch.bool:
             return Value(dtype, (), literal=bool(number))
         if dtype == torch.float32 and not math.isnan(number):
@@ -231,7 +251,8 @@ def _renamed(value: Value, names: Mapping[str, str]) -> Value:
     if view is not None:
         base = dataclasses.replace(view.base, name=names.get(view.base.name, view.base.name))
         view = dataclasses.replace(view, base=base)
-    return dataclasses.replace(value, name=names.get(value.name, value.name), view=view)
+    imag = value.imag and _renamed(value.imag, names)
+    return dataclasses.replace(value, name=names.get(value.name, value.name), view=view, imag=imag)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

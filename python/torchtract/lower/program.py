@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sympy
 import torch
-from torch._ops import OpOverload
+from torch._ops import HigherOrderOperator, OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
 
@@ -21,7 +22,7 @@ from torchtract.lower.source import module_path, origin, source_line
 from torchtract.lower.value import Fact, Value, fact_of, size_of
 from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
 
-__all__ = ["lower"]
+__all__ = ["lower", "lower_by_node"]
 
 
 def lower(
@@ -46,7 +47,22 @@ def lower(
         CaptureError: the program changes its buffers, or the names don't fit its outputs.
         FormatError: a name is no NNEF identifier.
     """
-    return _Walk(program, inputs, outputs, symbols, version).run()
+    return lower_by_node(program, inputs, outputs, symbols, version)[0]
+
+
+def lower_by_node(
+    program: ExportedProgram,
+    inputs: Sequence[str],
+    outputs: Sequence[str] | None,
+    symbols: Mapping[sympy.Symbol, str],
+    version: str = schema.EMBEDDED,
+) -> tuple[Graph, dict[torch.fx.Node, tuple[str, ...]]]:
+    """As `lower`; and the identifiers of the tensors that each call of the program gives.
+
+    An identifier is "" for a number that is written into the text.
+    """
+    walk = _Walk(program, inputs, outputs, symbols, version)
+    return walk.run(), walk.tensors()
 
 
 class _Walk:
@@ -61,11 +77,18 @@ class _Walk:
         self.program = program
         self.inputs = inputs
         self.outputs = outputs
+        self.symbols = symbols
+        named: dict[str, sympy.Symbol] = {}
+        # The tracer has a symbol for each input; those that have one name are one size.
+        self.twins: dict[sympy.Symbol, sympy.Expr] = {
+            s: named.setdefault(name, s) for s, name in symbols.items()
+        }
         self.graph = Graph(symbols=sorted(set(symbols.values())))
         self.names = Names(reserved=self.graph.symbols)
         self.builder = Builder(self.graph, self.names, symbols, version)
         self.values: dict[torch.fx.Node, Any] = {}
         self.refusals: dict[tuple[str, str], str] = {}
+        self.renamed: dict[str, str] = {}
 
     def run(self) -> Graph:
         user_inputs = iter(self.inputs)
@@ -78,16 +101,31 @@ class _Walk:
                 self.values[node] = self._placeholder(specs[node.name], node, user_inputs)
             elif node.op == "call_function":
                 self.values[node] = self._call(node)
+            elif node.op == "get_attr":
+                self.values[node] = None  # a graph that torch.cond or the like may run
             elif node.op == "output":
                 self._finish(node)
         self._raise_refusals()
         return self.graph
 
+    def tensors(self) -> dict[torch.fx.Node, tuple[str, ...]]:
+        """Identifiers in the finished graph of what each call gives, sizes left out."""
+        given = {
+            node: value if isinstance(value, (tuple, list)) else (value,)
+            for node, value in self.values.items()
+            if node.op == "call_function"
+        }
+        return {
+            node: tuple(self.renamed.get(v.name, v.name) for v in values)
+            for node, values in given.items()
+            if all(isinstance(v, Value) and not v.dtype.is_complex for v in values)
+        }
+
     def _placeholder(self, spec: Any, node: torch.fx.Node, user_inputs: Iterator[str]) -> Any:
         if spec.kind == InputKind.USER_INPUT:
             if not isinstance(spec.arg, TensorArgument):
                 return getattr(spec.arg, "value", None)
-            return self._input(next(user_inputs), fact_of(node.meta["val"]))
+            return self._input(next(user_inputs), self._fact(node.meta["val"]))
         if spec.kind == InputKind.TOKEN:
             return None  # orders side effects, of which NNEF has none
         label = spec.target
@@ -121,29 +159,57 @@ class _Walk:
         if isinstance(known, (int, float, bool)):
             return known
         if isinstance(known, (torch.SymInt, torch.SymFloat, torch.SymBool)):
-            return size_of(known) if isinstance(known, torch.SymInt) else known.node.expr
+            expression = known.node.expr.xreplace(self.twins)
+            return size_of(expression) if isinstance(known, torch.SymInt) else expression
         if known is None and not node.users:
             return None  # an assertion of the tracer's, true for the sizes it was traced for
         if node.target is operator.getitem:
             return self.values[node.args[0]][node.args[1]]  # type: ignore[index]
-        results = _facts(known)
+        results = self._facts(known)
         module = module_path(node)
         name = _op_name(node)
         self.builder.enter(identifier("_".join(filter(None, [module, name]))), module, results)
         try:
             outputs = self.builder.leave(self._lower(node))
+            self._learn(results, outputs)
         except Refusal as refusal:
-            self.refusals.setdefault((source_line(node), origin(node)), str(refusal))
+            self.refusals.setdefault((source_line(node), origin(node)), self._told(refusal))
             outputs = tuple(_refused(fact) for fact in results)
         return outputs if isinstance(known, (tuple, list)) else outputs[0]
 
+    def _learn(self, results: Sequence[Fact], outputs: Sequence[Value]) -> None:
+        """Take sizes that the tracer has no expression for from the lowering, if it has one."""
+        for result, output in zip(results, outputs, strict=False):
+            for size, known in zip(result.shape, output.shape, strict=False):
+                if isinstance(size, sympy.Symbol) and size not in self.symbols and size != known:
+                    self.twins[size] = sympy.sympify(known)
+
+    def _facts(self, known: Any) -> tuple[Fact, ...]:
+        values = known if isinstance(known, (tuple, list)) else [known]
+        return tuple(self._fact(v) for v in values if isinstance(v, torch.Tensor))
+
+    def _fact(self, tensor: torch.Tensor) -> Fact:
+        shape: Sequence[Any] = tensor.shape
+        sizes = (
+            s.node.expr.xreplace(self.twins) if isinstance(s, torch.SymInt) else s for s in shape
+        )
+        return Fact(tensor.dtype, tuple(size_of(size) for size in sizes))
+
     def _lower(self, node: torch.fx.Node) -> tuple[Value, ...]:
-        lowering = lowering_of(node.target)
+        tensors = [*(self.values[n] for n in node.all_input_nodes), *self.builder.results]
+        of_complex = any(isinstance(t, Fact) and t.dtype.is_complex for t in tensors)
+        lowering = lowering_of(node.target, of_complex)
         if lowering is None:
             part = "it" if str(node.target) == origin(node) else f"its part {node.target}"
-            if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            tags = getattr(node.target, "tags", ())
+            if torch.Tag.nondeterministic_seeded in tags:
                 raise Refusal(f"{part} is random; make the noise an input of the module")
-            raise Refusal(f"{part} has no lowering to NNEF")
+            if torch.Tag.dynamic_output_shape in tags:
+                raise Refusal(f"the shape that {part} gives depends on the data; use a mask")
+            if isinstance(node.target, HigherOrderOperator):
+                raise Refusal(f"{part} runs graphs of its own, and NNEF has one; use torch.where")
+            numbers = " of complex numbers" if of_complex else ""
+            raise Refusal(f"{part} has no lowering to NNEF{numbers}")
         args = torch.fx.map_arg(node.args, lambda n: self.values[n])
         kwargs = torch.fx.map_arg(node.kwargs, lambda n: self.values[n])
         try:
@@ -158,6 +224,11 @@ class _Walk:
                 source=where,
             ) from error
         return tuple(result) if isinstance(result, (tuple, list)) else (result,)
+
+    def _told(self, refusal: Refusal) -> str:
+        """What it says, with the user's names of the symbols for torch's."""
+        names = {str(symbol): name for symbol, name in self.symbols.items()}
+        return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), str(refusal))
 
     def _finish(self, node: torch.fx.Node) -> None:
         signature = self.program.graph_signature
@@ -174,6 +245,11 @@ class _Walk:
 
     def _output(self, value: Value) -> str:
         """The value as something that an output name can be given to, and to no other."""
+        if value.dtype.is_complex:
+            self.refusals["an output", str(value.dtype)] = (
+                "tract has no complex numbers; return torch.view_as_real of it"
+            )
+            return value.name
         plain = value.literal is None and value.name not in (
             *self.graph.inputs,
             *self.graph.outputs,
@@ -197,6 +273,7 @@ class _Walk:
             )
         for old, new in zip(list(self.graph.outputs), names, strict=True):
             self.graph.rename(old, new)
+            self.renamed[old] = new
         self.graph.outputs = names
 
     def _raise_refusals(self) -> None:
@@ -218,12 +295,8 @@ class _Walk:
 
 def _refused(fact: Fact) -> Value:
     """Something for the walk to go on with after a refusal."""
-    return Value(fact.dtype, fact.shape, "refused")
-
-
-def _facts(known: Any) -> tuple[Fact, ...]:
-    values = known if isinstance(known, (tuple, list)) else [known]
-    return tuple(fact_of(v) for v in values if isinstance(v, torch.Tensor))
+    real = Value(fact.dtype.to_real(), fact.shape, "refused")
+    return Value(fact.dtype, fact.shape, "refused", imag=real if fact.dtype.is_complex else None)
 
 
 def _op_name(node: torch.fx.Node) -> str:

@@ -16,6 +16,7 @@ __all__ = ["Lowering", "lowering_of", "lowers", "registered"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _LOWERINGS: dict[OpOverload, Lowering] = {}
+_OF_COMPLEX: dict[OpOverload, Lowering] = {}
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,20 @@ class Lowering:
 _INERT = frozenset({"device", "pin_memory", "layout", "memory_format", "non_blocking", "copy"})
 
 
-def lowers(*overloads: OpOverload) -> Callable[[_Function], _Function]:
+def lowers(*overloads: OpOverload, of_complex: bool = False) -> Callable[[_Function], _Function]:
     """Register a function as the lowering of these overloads.
 
     The function's parameters after the builder are compared with each overload's schema.
 
+    Args:
+        overloads: the operators.
+        of_complex: whether the function is for calls that take or give tensors of complex
+            numbers. Other functions never see such tensors.
+
     Raises:
         LoweringError: an overload has a lowering already, or a parameter is not in its schema.
     """
+    table = _OF_COMPLEX if of_complex else _LOWERINGS
 
     def register(function: _Function) -> _Function:
         for overload in overloads:
@@ -73,26 +80,26 @@ def lowers(*overloads: OpOverload) -> Callable[[_Function], _Function]:
                     f"@lowers({overload}): can't be registered, since it names no overload; "
                     "write for example aten.mean.dim or aten.relu.default."
                 )
-            if overload in _LOWERINGS:
+            if overload in table:
                 raise LoweringError(
                     f"@lowers({overload}): can't be registered, since "
-                    f"{_LOWERINGS[overload].function.__qualname__} lowers it already; remove one."
+                    f"{table[overload].function.__qualname__} lowers it already; remove one."
                 )
             parameters = _checked_parameters(overload, function)
-            _LOWERINGS[overload] = Lowering(overload, function, parameters)
+            table[overload] = Lowering(overload, function, parameters)
         return function
 
     return register
 
 
-def lowering_of(target: Any) -> Lowering | None:
-    """The registered lowering of a node's target, if any."""
-    return _LOWERINGS.get(target)
+def lowering_of(target: Any, of_complex: bool = False) -> Lowering | None:
+    """The registered lowering of a node's target, if any; `of_complex` as for `lowers`."""
+    return (_OF_COMPLEX if of_complex else _LOWERINGS).get(target)
 
 
 def registered() -> frozenset[OpOverload]:
     """All overloads that have a lowering."""
-    return frozenset(_LOWERINGS)
+    return frozenset(_LOWERINGS) | frozenset(_OF_COMPLEX)
 
 
 def _checked_parameters(overload: OpOverload, function: Callable[..., Any]) -> tuple[str, ...]:

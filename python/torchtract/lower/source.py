@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import torch
 
-__all__ = ["module_path", "origin", "source_line"]
+__all__ = ["file_line", "module_path", "origin", "source_line"]
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
-_TORCH = str(Path(torch.__file__).parent)
+# Of torch, and not of torchvision, and code that torch generates, `<eval_with_key>.5`.
+_NOT_THE_USERS = (f"{Path(torch.__file__).parent}{os.sep}", "<")
 
 
 def module_path(node: torch.fx.Node) -> str:
@@ -20,12 +22,16 @@ def module_path(node: torch.fx.Node) -> str:
     return re.sub(r"@\d+$", "", path)
 
 
+def file_line(node: torch.fx.Node) -> str:
+    """`file:line` of the innermost frame outside of torch, as far as known."""
+    frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
+    outside = [f for f in frames if not f["file"].startswith(_NOT_THE_USERS)] or frames
+    return f"{outside[-1]['file']}:{outside[-1]['line']}" if outside else "unknown line"
+
+
 def source_line(node: torch.fx.Node) -> str:
     """`file:line (module.path)` of the innermost frame outside of torch, as far as known."""
-    frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
-    outside = [f for f in frames if not f["file"].startswith(_TORCH)] or frames
-    where = f"{outside[-1]['file']}:{outside[-1]['line']}" if outside else "unknown line"
-    path = module_path(node)
+    where, path = file_line(node), module_path(node)
     return f"{where} (in module {path})" if path else where
 
 

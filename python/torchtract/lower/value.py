@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sympy
 import torch
+
+from torchtract.lower.simplify import simplest
 
 if TYPE_CHECKING:
     from torchtract.lower.views import View
@@ -44,18 +47,28 @@ class Value(Fact):
         literal: the number itself, for a scalar that is written into the text.
         data: its values, for weights and other constants that are known at export.
         view: how it was made from an earlier tensor by rearranging elements, if it was.
+        imag: the imaginary part of a tensor of complex numbers, of which all else here but
+            the element type is the real part's. tract gets the parts as two tensors.
     """
 
     name: str = ""
     literal: bool | float | None = None
     data: torch.Tensor | None = None
     view: View | None = None
+    imag: Value | None = None
+
+    @property
+    def real(self) -> Value:
+        """The real part of a tensor of complex numbers."""
+        return dataclasses.replace(self, dtype=self.dtype.to_real(), imag=None)
 
 
 def size_of(size: Any) -> Size:
-    """A size as torch gives it (int, SymInt or sympy) as a number where it is one."""
+    """A size as torch gives it (int, SymInt or sympy), simplified, as a number where it is one."""
     if isinstance(size, torch.SymInt):
         size = size.node.expr
+    if isinstance(size, sympy.Basic):
+        size = simplest(size)
     return int(size) if isinstance(size, (int, sympy.Integer)) else size
 
 

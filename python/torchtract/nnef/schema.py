@@ -12,6 +12,7 @@ from torchtract.nnef.operators import OPERATORS
 
 __all__ = [
     "EMBEDDED",
+    "MULTIPLES",
     "check_graph",
     "check_version",
     "known_versions",
@@ -24,6 +25,9 @@ __all__ = [
 
 #: The version of tract that this package links and checks with.
 EMBEDDED = "0.23.9"
+
+#: The property with equations that our engine holds sizes to: `(S / 2) * 2 == S; ...`.
+MULTIPLES = "torchtract.multiples"
 
 # Published patches of each line. Older ones read neither `tract_assert` nor all our tensors.
 _PATCHES = {"0.21": range(6, 20), "0.22": range(5), "0.23": range(10)}

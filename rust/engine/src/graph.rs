@@ -42,6 +42,11 @@ impl Property {
     }
 }
 
+/// A property of `graph` by its name, if it has it.
+pub(crate) fn property(graph: &TypedModel, name: &str) -> anyhow::Result<Option<Property>> {
+    graph.properties.get(name).map(|value| Property::new(value)).transpose()
+}
+
 /// The properties of `graph`, in the order of their names.
 pub(crate) fn properties(graph: &TypedModel) -> anyhow::Result<Vec<(String, Property)>> {
     let mut named: Vec<_> = graph.properties.iter().collect();

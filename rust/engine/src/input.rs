@@ -10,7 +10,7 @@ use tract_core::prelude::{
 };
 
 use crate::Fact;
-use crate::symbol::{check_assertions, free_symbols};
+use crate::symbol::{all_assertions, check_assertions, free_symbols};
 use crate::tensor::DType;
 
 /// What the inputs of a call must be, prepared once per compiled model.
@@ -63,7 +63,7 @@ impl Signature {
         });
         Ok(Signature {
             inputs: inputs.collect::<anyhow::Result<_>>()?,
-            assertions: graph.symbols.all_assertions(),
+            assertions: all_assertions(graph)?,
             scope: graph.symbols.clone(),
             symbols,
         })

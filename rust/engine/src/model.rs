@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use tract_core::prelude::{Symbol, SymbolValues, TDim, TypedModel};
+use tract_core::prelude::{Assertion, Symbol, SymbolValues, TDim, TypedModel};
 
 use crate::graph::{Node, Property, nodes, properties};
 use crate::guard::guarded;
-use crate::symbol::{SymbolValue, assertions, check_assertions, free_symbols, numbers, told};
+use crate::symbol::{
+    SymbolValue, all_assertions, assertions, check_assertions, free_symbols, numbers, told,
+};
 use crate::{Fact, Result, Stage};
 
 /// A model as it stands in its file, symbols set apart. Immutable and cheap to clone.
@@ -20,6 +22,7 @@ pub struct Model {
     inputs: Vec<Fact>,
     outputs: Vec<Fact>,
     symbols: Vec<String>,
+    assertions: Vec<Assertion>,
 }
 
 impl Model {
@@ -28,6 +31,7 @@ impl Model {
             inputs: Fact::of_inputs(&graph)?,
             outputs: Fact::of_outputs(&graph, outputs)?,
             symbols: free_symbols(&graph).iter().map(ToString::to_string).collect(),
+            assertions: all_assertions(&graph)?,
             set: vec![],
             graph: Arc::new(graph),
         })
@@ -50,7 +54,7 @@ impl Model {
 
     /// What the file asserts of its free symbols, in tract's words.
     pub fn assertions(&self) -> Vec<String> {
-        assertions(&self.graph.symbols, &self.symbols)
+        assertions(&self.graph.symbols, &self.assertions, &self.symbols)
     }
 
     /// The file's properties, by name.
@@ -115,8 +119,7 @@ impl Model {
 
     /// Refuses values that break an assertion of the file or make an input's size negative.
     fn check_values(&self, values: &SymbolValues) -> anyhow::Result<()> {
-        let scope = &self.graph.symbols;
-        check_assertions(scope, &scope.all_assertions(), values)?;
+        check_assertions(&self.graph.symbols, &self.assertions, values)?;
         for (i, fact) in self.inputs.iter().enumerate() {
             for dim in self.graph.input_fact(i)?.shape.iter() {
                 let size = dim.eval(values);

@@ -3,10 +3,14 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tract_core::prelude::{Assertion, Symbol, SymbolScope, SymbolValues, TDim, TypedModel};
 
+use crate::graph::{Property, property};
 use crate::{Error, Stage};
+
+/// The property with the equations, separated by semicolons: `2 * (S / 2) == S`.
+const MULTIPLES: &str = "torchtract.multiples";
 
 /// A value for a symbol.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +66,43 @@ pub(crate) fn check_assertions(
     bail!(Error::new(Stage::Symbol, message))
 }
 
+/// What holds of a model's symbols: what the file asserts, and equations of a property of ours.
+///
+/// The latter say that a size is a multiple of a number. As assertions they would let tract's
+/// optimiser run without end (0.23.9).
+pub(crate) fn all_assertions(graph: &TypedModel) -> anyhow::Result<Vec<Assertion>> {
+    let scope = &graph.symbols;
+    let mut all = scope.all_assertions();
+    if let Some(Property::Text(equations)) = property(graph, MULTIPLES)? {
+        for equation in equations.split(';') {
+            let (multiple, size) =
+                equation.split_once("==").context("an equation has two sides")?;
+            all.push(Assertion::Eq(
+                scope.parse_tdim(multiple.trim())?,
+                scope.parse_tdim(size.trim())?,
+            ));
+        }
+    }
+    Ok(all)
+}
+
+/// Refuses an assertion, as it stands in a file, by which a symbol equals an expression over
+/// itself: tract replaces the one by the other without end (0.23.9).
+pub(crate) fn check_definition(assertion: &str) -> anyhow::Result<()> {
+    let (_, statement) = assertion.split_once(':').unwrap_or(("", assertion));
+    if let Some((symbol, expression)) = statement.split_once("==") {
+        let mut words = expression.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if words.any(|word| word == symbol.trim()) {
+            bail!(
+                "tract_assert {assertion}: {} is said to be what depends on it; \
+                 write the assertion the other way around",
+                symbol.trim()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The scenarios' assertions that pass `filter`, such as `tg: S == 1`.
 fn scenarios(scope: &SymbolScope, filter: impl Fn(&Assertion) -> bool) -> Vec<String> {
     let named = scope.all_scenarios().into_iter();
@@ -88,8 +129,12 @@ pub(crate) fn free_symbols(graph: &TypedModel) -> Vec<Symbol> {
     graph.symbols.all_symbols().into_iter().filter(|s| used.contains(s)).collect()
 }
 
-/// What `scope` asserts of any of `symbols`.
-pub(crate) fn assertions(scope: &SymbolScope, symbols: &[String]) -> Vec<String> {
+/// Which of the assertions `all` and of the scenarios are about any of `symbols`.
+pub(crate) fn assertions(
+    scope: &SymbolScope,
+    all: &[Assertion],
+    symbols: &[String],
+) -> Vec<String> {
     let concerned = |a: &Assertion| {
         let (Assertion::Eq(l, r)
         | Assertion::LT(l, r)
@@ -99,6 +144,6 @@ pub(crate) fn assertions(scope: &SymbolScope, symbols: &[String]) -> Vec<String>
         let mut involved = l.symbols().into_iter().chain(r.symbols());
         involved.any(|symbol| symbols.contains(&symbol.to_string()))
     };
-    let always = scope.all_assertions().into_iter().filter(concerned).map(|a| a.to_string());
+    let always = all.iter().filter(|a| concerned(a)).map(ToString::to_string);
     always.chain(scenarios(scope, concerned)).collect()
 }

@@ -76,6 +76,42 @@ fn symbols_are_refused_by_name() {
 }
 
 #[test]
+fn a_symbol_that_is_said_to_depend_on_itself_is_refused() {
+    let even = |assertion: &str| SCALE.replace("B >= 1", assertion);
+    for endless in ["B == 2 * (B / 2)", "B==B", "few: B == B + 0"] {
+        let error = load_bytes(&archive(&even(endless))).unwrap_err();
+        assert_eq!(error.stage, Stage::Load);
+        assert!(error.message.contains("the other way around"), "{}", error.message);
+    }
+    let model = model(&even("2 * (B / 2) == B"));
+    assert!(set(&model, "B", 4).is_ok());
+    assert_eq!(set(&model, "B", 3).unwrap_err().stage, Stage::Symbol);
+}
+
+#[test]
+fn a_size_that_must_be_a_multiple_is_held_to_it() {
+    let model = model(
+        "extension tract_symbol S;
+        fragment tract_core_properties() -> (properties: (string, tensor<scalar>)[]) {
+            properties = [('torchtract.multiples', '2 * (S / 2) == S')];
+        }
+        graph net(x) -> (y) {
+            x = tract_core_external(shape = [S], datum_type = 'f32');
+            even = tract_core_dyn_slice(x, 0, 2 * (S / 2), 2 * (S / 2), axis = 0);
+            y = reshape(even, shape = [S / 2, 2]);
+        }",
+    );
+    assert_eq!(model.assertions(), ["2*(S)/2 == S"]);
+    assert_eq!(set(&model, "S", 3).unwrap_err().stage, Stage::Symbol);
+    let runnable = set(&model, "S", 4).unwrap().compile(ONE_THREAD).unwrap();
+    assert_eq!(runnable.outputs()[0].to_string(), "y: 2,2,F32");
+    let free = model.compile(ONE_THREAD).unwrap();
+    let error = free.run(vec![floats(&[3], &[0.0; 3])]).unwrap_err();
+    assert_eq!(error.stage, Stage::Symbol);
+    assert!(free.run(vec![floats(&[4], &[0.0; 4])]).is_ok());
+}
+
+#[test]
 fn free_symbols_are_bound_by_each_run() {
     let runnable = model(SCALE).compile(ONE_THREAD).unwrap();
     for size in [1, 4, 2] {

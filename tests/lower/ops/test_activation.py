@@ -101,10 +101,10 @@ def test_digits_of_small_values_are_kept() -> None:
     export_and_compare(lambda x: (F.softplus(x), -F.logsigmoid(-x)), x, rtol=1e-4, atol=0)
 
 
-@pytest.mark.parametrize("shape", [(4,), (2, 4), (2, 4, 3), (2, 4, 3, 5)])
+@pytest.mark.parametrize("shape", [(), (4,), (2, 4), (2, 4, 3), (2, 4, 3, 5)])
 @pytest.mark.parametrize("slopes", [1, 4])
 def test_prelu(shape: tuple[int, ...], slopes: int) -> None:
-    if len(shape) == 1:
+    if len(shape) < 2:
         slopes = 1
     module = nn.PReLU(slopes)
     module.weight.data = uniform(slopes, low=0.1, high=0.9, seed=1)

@@ -82,6 +82,25 @@ def test_kinds_of_floats(dtype: torch.dtype) -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64, torch.int64])
+def test_signbit(dtype: torch.dtype) -> None:
+    numbers = [1.0, -2.0, 0.0, -0.0] + [math.nan, math.inf, -math.inf] * dtype.is_floating_point
+    export_and_compare(torch.signbit, torch.tensor(numbers).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.bool])
+def test_extremes_of_numbers(dtype: torch.dtype) -> None:
+    numbers = [1.0, -2.0, 0.0, 3.0] + [math.nan, math.inf, -math.inf] * dtype.is_floating_point
+    x = torch.tensor(numbers).to(dtype)
+    export_and_compare(
+        lambda x, y: (torch.fmax(x, y), torch.fmin(x, y)),
+        x,
+        x[:, None],
+        dynamic_axes={"x1": {0: "S"}},
+        sizes=[{"S": 1}, {"S": 9}],
+    )
+
+
 @pytest.mark.parametrize("function", [torch.isnan, torch.isinf, torch.isfinite, torch.isposinf])
 def test_kinds_of_integers(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
     x = integers(3, 4, low=-9, high=9)

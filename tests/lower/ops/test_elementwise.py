@@ -88,6 +88,25 @@ def test_what_tract_lacks_in_float64_is_refused(name: str) -> None:
         in_one_model([name], torch.float64)
 
 
+EDGES = [0.0, -0.0, 3.0, -4.0, math.inf, -math.inf, math.nan]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_hypot(dtype: torch.dtype) -> None:
+    limits = torch.finfo(dtype)
+    x = torch.tensor([*EDGES, limits.max / 2, limits.tiny], dtype=dtype)
+    axes, sizes = {"x1": {0: "S"}}, [{"S": 1}, {"S": 12}]
+    export_and_compare(torch.hypot, x, x[:, None] * 0.75, dynamic_axes=axes, sizes=sizes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.int64])
+def test_signs_and_angles(dtype: torch.dtype) -> None:
+    numbers = EDGES if dtype.is_floating_point else EDGES[:4]
+    x, signs = torch.tensor(numbers).to(dtype), torch.tensor(EDGES[:6])
+    export_and_compare(lambda x, y: (torch.copysign(x, y), torch.angle(x)), x, signs[:, None])
+    export_and_compare(lambda x: (torch.copysign(x, -2), torch.copysign(x, 0.0)), x)
+
+
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_functions_of_integers_keep_the_type(dtype: torch.dtype) -> None:
     names = ["abs", "ceil", "floor", "neg", "round", "sign", "square", "trunc"]

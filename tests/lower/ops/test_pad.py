@@ -133,3 +133,7 @@ def test_reflection_by_symbolic_amounts_is_refused() -> None:
 
     with pytest.raises(UnsupportedOpError, match="adds in fixed numbers"):
         export(pad, uniform(3, 4, 9), dynamic_axes=AXES)
+
+
+def test_circular_padding_of_nothing() -> None:
+    export_and_compare(lambda x: F.pad(x, (1, 2), mode="circular"), torch.empty(0, 3, 3))

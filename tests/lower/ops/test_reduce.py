@@ -161,9 +161,22 @@ def test_variance_of_one_element_is_not_a_number() -> None:
     export_and_compare(lambda x: x.var(1), uniform(3, 1))
 
 
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom")
 def test_nothing_to_reduce() -> None:
     x = torch.zeros(3, 0)
     export_and_compare(lambda x: (x.sum(1), x.prod(1), (x > 0).any(1), (x > 0).all(1)), x)
+    export_and_compare(lambda x: (x.mean(), x.mean(1), x.var(1, correction=0), x.std()), x)
+
+
+@pytest.mark.filterwarnings("ignore:var.*degrees of freedom")
+def test_variance_of_a_symbolic_axis_without_elements() -> None:
+    export_and_compare(
+        lambda x: (x.var(1), x.var(1, correction=0), x.mean(1)),
+        uniform(3, 4, 2),
+        dynamic_axes={"x0": {1: "S"}},
+        sizes=[{"S": 0}, {"S": 1}],
+        custom_extensions=["tract_assert S >= 0"],
+    )
 
 
 def test_variance_keeps_its_digits_far_from_zero() -> None:

@@ -63,10 +63,16 @@ def test_upsample_of_symbolic_sizes(mode: str) -> None:
     export_and_compare(module, uniform(3, 2, 5, 7), dynamic_axes=axes, sizes=sizes)
 
 
-@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
-def test_fractions_of_symbolic_sizes_are_refused(mode: str) -> None:
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear"])
+def test_fractions_of_symbolic_sizes(mode: str) -> None:
     module = nn.Upsample(scale_factor=1.5, mode=mode)
-    with pytest.raises(UnsupportedOpError, match=r"size 2 of its (in|out)put"):
+    sizes = [{"S": n} for n in (1, 2, 8, 33)]
+    export_and_compare(module, uniform(3, 2, 5, 7), dynamic_axes={"input": {2: "S"}}, sizes=sizes)
+
+
+def test_cubic_of_symbolic_sizes_is_refused() -> None:
+    module = nn.Upsample(scale_factor=2, mode="bicubic")
+    with pytest.raises(UnsupportedOpError, match="size 2 of its input"):
         export(module, uniform(3, 2, 5, 7), dynamic_axes={"input": {2: "S"}})
 
 

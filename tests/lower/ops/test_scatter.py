@@ -10,7 +10,6 @@ import torch
 
 from harness import export_and_compare
 from lower.ops.inputs import integers, uniform
-from torchtract.errors import UnsupportedOpError
 
 Function = Callable[..., Any]
 I = torch.tensor  # noqa: E741  (an index)
@@ -115,9 +114,42 @@ def test_other_types(dtype: torch.dtype) -> None:
     export_and_compare(function, x)
 
 
-def test_scatters_that_tract_lacks_are_refused() -> None:
-    x, i = uniform(3, 4), integers(3, 4, low=0, high=2)
-    with pytest.raises(UnsupportedOpError, match="no scatter that takes the mean"):
-        export_and_compare(lambda x, i: x.scatter_reduce(0, i, x, "mean"), x, i)
-    with pytest.raises(UnsupportedOpError, match="leaves out the elements"):
-        export_and_compare(lambda x, i: x.scatter_reduce(0, i, x, "sum", include_self=False), x, i)
+@pytest.mark.parametrize("reduce", ["sum", "prod", "mean", "amax", "amin"])
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+def test_scatter_reduce(reduce: str, include_self: bool, dtype: torch.dtype) -> None:
+    def reduced(x: torch.Tensor, i: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x.scatter_reduce(0, i, y, reduce, include_self=include_self)
+
+    x, y = (integers(6, 4, low=-5, high=5, dtype=dtype, seed=n) for n in range(2))
+    i = integers(3, 4, low=0, high=4)
+    axes, sizes = {"x0": {0: "S"}, "x1": {0: "T"}}, [{"S": 5, "T": 1}, {"S": 9, "T": 6}]
+    export_and_compare(reduced, x, i, y, dynamic_axes=axes, sizes=sizes)
+
+
+@pytest.mark.parametrize("offset", [0, 1, -2])
+def test_diagonal_scatter(offset: int) -> None:
+    def scattered(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        source = x.diagonal(offset, 2, 1) + 9
+        cleared = x.clone()
+        cleared.diagonal(offset, 2, 1).fill_(7)
+        return x.diagonal_scatter(source, offset, 2, 1), cleared
+
+    axes, sizes = {"x0": {0: "B"}}, [{"B": 1}, {"B": 3}]
+    export_and_compare(scattered, uniform(2, 5, 4), dynamic_axes=axes, sizes=sizes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool])
+def test_masked_scatter(dtype: torch.dtype) -> None:
+    x, source = (integers(3, 4, 5, low=0, high=1, dtype=dtype, seed=i) for i in range(2))
+    mask = integers(4, 5, low=0, high=1, dtype=torch.bool, seed=2)
+    axes, sizes = {"x0": {0: "B"}, "x2": {0: "B"}}, [{"B": 1}, {"B": 4}]
+    export_and_compare(torch.masked_scatter, x, mask, source, dynamic_axes=axes, sizes=sizes)
+
+
+def test_masked_scatter_takes_sources_in_order() -> None:
+    def filled(x: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        return x.masked_scatter((x[..., :1] > 0), features)
+
+    axes, sizes = {"x0": {0: "B", 1: "S"}}, [{"B": 1, "S": 1}, {"B": 3, "S": 4}]
+    export_and_compare(filled, uniform(2, 5, 4), uniform(12, 4), dynamic_axes=axes, sizes=sizes)

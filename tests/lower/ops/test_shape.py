@@ -148,7 +148,13 @@ def test_rank_zero() -> None:
     export_and_compare(lambda x: x.reshape(1, 1), x)
     export_and_compare(lambda x: (x.unsqueeze(0), x.flatten(), x.squeeze(), x.repeat(3)), x)
     export_and_compare(lambda x: (x.expand(2, 3), x.flip(0)), x)
+    export_and_compare(lambda x: (x.unfold(0, 1, 1), x.unfold(0, 0, 1)), x)
     export_and_compare(lambda x: x.reshape(()), uniform(1, 1))
+
+
+def test_no_elements() -> None:
+    x = torch.empty(0, 2, 0)
+    export_and_compare(lambda x: (x.roll(2), x.reshape(0), x.reshape(3, 0, 5), x.flatten(1)), x)
 
 
 @pytest.mark.parametrize("dim", [None, 0, (0, 1)])
@@ -160,6 +166,11 @@ def test_squeezing_a_symbolic_axis_is_refused(dim: Any) -> None:
         export_and_compare(function, uniform(3, 4), dynamic_axes={"x0": {0: "B"}})
 
 
-def test_rolling_a_symbolic_axis_by_two_is_refused() -> None:
-    with pytest.raises(UnsupportedOpError, match="which may be fewer"):
-        export_and_compare(lambda x: x.roll(2, 0), uniform(3, 4), dynamic_axes={"x0": {0: "B"}})
+@pytest.mark.parametrize("shift", [2, -5])
+def test_rolling_a_symbolic_axis_more_than_once_around(shift: int) -> None:
+    export_and_compare(
+        lambda x: x.roll(shift, 0),
+        uniform(3, 4),
+        dynamic_axes={"x0": {0: "B"}},
+        sizes=[{"B": 1}, {"B": 2}, {"B": 9}],
+    )

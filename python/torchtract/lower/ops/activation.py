@@ -52,6 +52,8 @@ def rrelu(b: Builder, x: Value, lower: float = 1 / 8, upper: float = 1 / 3) -> V
 @lowers(aten.prelu.default, aten._prelu_kernel.default)
 def prelu(b: Builder, x: Value, weight: Value) -> Value:
     """prelu(Tensor self, Tensor weight) -> Tensor"""
+    if x.rank == 0:
+        weight = b.reshape(weight, [])
     if weight.rank == 1 and x.rank > 2 and weight.shape != (1,):
         # One slope for each channel: axis 1.
         weight = b.reshape(weight, [1, weight.shape[0], *[1] * (x.rank - 2)])

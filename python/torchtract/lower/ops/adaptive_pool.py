@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 import sympy
 import torch
 from torch.nn import functional as F
+from torch.utils._sympy.functions import FloorDiv
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
 from torchtract.lower.ops.elementwise import computed_in_float32
+from torchtract.lower.ops.shape import integers
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Fact, Size, Value, size_of, volume
 
@@ -77,11 +79,32 @@ def _bin_means(b: Builder, x: Value, axis: int, count: Size) -> Value:
         split = b.reshape(x, [*x.shape[:axis], count, width, *x.shape[axis + 1 :]])
         return b.reduce("mean_reduce", split, [axis + 1])
     # Bins that overlap: a product with the matrix that holds the bins of PyTorch.
-    size, count = _static(size), _static(count)
-    weights = F.adaptive_avg_pool1d(torch.eye(size, dtype=x.dtype)[None], count)[0]
+    if isinstance(size, int) and isinstance(count, int):
+        eye = torch.eye(size, dtype=x.dtype)
+        weights = b.constant(F.adaptive_avg_pool1d(eye[None], count)[0])
+    else:
+        weights = _weights(b, size, count, x.dtype)
     letters = "abcde"[: x.rank]
     result = letters.replace(letters[axis], "z")
-    return b.einsum(f"{letters},{letters[axis]}z->{result}", x, b.constant(weights))
+    return b.einsum(f"{letters},{letters[axis]}z->{result}", x, weights)
+
+
+def _weights(b: Builder, size: Size, count: Size, dtype: torch.dtype) -> Value:
+    """The share of each of `size` elements in each of `count` bins, [size, count]."""
+    begins, ends = _edges(b, size, count)
+    places = b.unsqueeze(integers(b, size), [1])
+    behind = b.binary("ge", places, begins, torch.bool)
+    ahead = b.binary("lt", places, ends, torch.bool)
+    members = b.cast(b.binary("and", behind, ahead, torch.bool), dtype)
+    return b.binary("div", members, b.cast(b.binary("sub", ends, begins), dtype))
+
+
+def _edges(b: Builder, size: Size, count: Size) -> tuple[Value, Value]:
+    """Where each bin begins, and the position behind its end: `[count]`, int64."""
+    whole, bins = b.scalar(size, torch.int64), b.scalar(count, torch.int64)
+    first = b.binary("mul", integers(b, count), whole)
+    last = b.binary("add", first, b.scalar(size_of(sympy.sympify(size) + count - 1), torch.int64))
+    return b.binary("div", first, bins), b.binary("div", last, bins)
 
 
 def _bins(b: Builder, x: Value, axis: int, count: Size) -> tuple[Value, Value | None]:
@@ -95,7 +118,9 @@ def _bins(b: Builder, x: Value, axis: int, count: Size) -> tuple[Value, Value | 
     if width is not None:
         members = b.reshape(x, [*before, count, width, *after])
         return members, None if count == 1 else _begins(b, range(_static(count)), width, after)
-    size, count = _static(size), _static(count)
+    if not isinstance(size, int):
+        return _gathered_bins(b, x, axis, _static(count))
+    count = _static(count)
     begins = [i * size // count for i in range(count)]
     ends = [-(-(i + 1) * size // count) for i in range(count)]
     longest = max(end - begin for begin, end in zip(begins, ends, strict=True))
@@ -109,6 +134,18 @@ def _bins(b: Builder, x: Value, axis: int, count: Size) -> tuple[Value, Value | 
         axis=axis,
     )
     return members, _begins(b, begins, 1, after)
+
+
+def _gathered_bins(b: Builder, x: Value, axis: int, count: int) -> tuple[Value, Value]:
+    """As `_bins`, along an axis of dynamic size."""
+    before, size, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+    begins, ends = _edges(b, size, count)
+    longest = size_of(FloorDiv(size + count - 1, count) + 1)
+    last = b.binary("sub", b.unsqueeze(ends, [1]), b.scalar(1, torch.int64))
+    chosen = b.binary("min", b.binary("add", b.unsqueeze(begins, [1]), integers(b, longest)), last)
+    like = x.of(shape=[*before, count, longest, *after])
+    members = b.emit("tract_core_gather", x, chosen, axis=axis, like=like)
+    return members, b.unsqueeze(begins, list(range(1, len(after) + 1)))
 
 
 def _begins(b: Builder, numbers: Iterable[int], width: Size, after: Sequence[Size]) -> Value:
@@ -130,4 +167,4 @@ def _width(size: Size, count: Size) -> Size | None:
 
 
 def _static(size: Size) -> int:
-    return static_int(size, "a size of its input that its bins don't divide evenly")
+    return static_int(size, "the number of its bins")

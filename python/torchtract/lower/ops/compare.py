@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._ops import OpOverload
 
 from torchtract.lower.builder import Builder, Operand
 from torchtract.lower.checks import require
@@ -80,6 +81,19 @@ def isfinite(b: Builder, x: Value) -> Value:
     if not x.dtype.is_floating_point:
         return b.full(True, torch.bool, x.shape)
     return b.binary("lt", b.emit("abs", x), b.scalar(torch.inf, x.dtype), torch.bool)
+
+
+@lowers(aten.signbit.default)
+def signbit(b: Builder, x: Value) -> Value:
+    """signbit(Tensor self) -> Tensor"""
+    if x.dtype == torch.bool:
+        return b.full(False, torch.bool, x.shape)
+    zero = b.scalar(0, x.dtype)
+    below = b.binary("lt", x, zero, torch.bool)
+    if not x.dtype.is_floating_point:
+        return below
+    # The sign of a zero is its reciprocal's. A NaN counts as positive.
+    return b.binary("or", below, b.binary("lt", b.emit("recip", x), zero, torch.bool))
 
 
 def is_infinite(b: Builder, x: Value) -> Value:
@@ -204,6 +218,20 @@ def minimum(b: Builder, x: Value, other: Value) -> Value:
     """minimum(Tensor self, Tensor other) -> Tensor"""
     x, other = b.promote(x, other, dtype=b.result.dtype)
     return b.binary("and" if x.dtype == torch.bool else "min", x, other)
+
+
+def _register_extreme_number(overload: OpOverload, op: str) -> None:
+    @lowers(overload)
+    def extreme(b: Builder, x: Value, other: Value) -> Value:
+        x, other = b.promote(x, other, dtype=b.result.dtype)
+        if x.dtype == torch.bool:
+            return b.binary("or" if op == "max" else "and", x, other)
+        of_numbers = b.where(isnan(b, x), other, b.binary(op, x, other))
+        return b.where(isnan(b, other), x, of_numbers)
+
+
+_register_extreme_number(aten.fmax.default, "max")
+_register_extreme_number(aten.fmin.default, "min")
 
 
 @lowers(aten.clamp.default, aten.clamp.Tensor, aten.clip.default, aten.clip.Tensor)

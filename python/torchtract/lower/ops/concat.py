@@ -79,6 +79,27 @@ def _parts(b: Builder, x: Value, dim: int) -> tuple[Value, ...]:
     return tuple(parts)
 
 
+@lowers(aten.diff.default)
+def diff(
+    b: Builder,
+    x: Value,
+    n: int = 1,
+    dim: int = -1,
+    prepend: Value | None = None,
+    append: Value | None = None,
+) -> Value:
+    """diff(Tensor self, int n=1, int dim=-1, Tensor? prepend=None, Tensor? append=None)"""
+    axis = axis_of(dim, x.rank)
+    given = [part for part in (prepend, x, append) if part is not None]
+    x = b.concat(b.promote(*given, dtype=b.result.dtype), axis)
+    for _ in range(n):
+        size = x.shape[axis]
+        before = b.slice(x, axis, 0, size_of(sympy.sympify(size) - 1))
+        after = b.slice(x, axis, 1, size)
+        x = b.binary("ne" if x.dtype == torch.bool else "sub", after, before)
+    return x
+
+
 @lowers(aten.unbind.int)
 def unbind(b: Builder, x: Value, dim: int = 0) -> tuple[Value, ...]:
     """unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]"""

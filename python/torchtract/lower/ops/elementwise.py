@@ -11,6 +11,7 @@ import torch
 
 from torchtract.lower.builder import Builder, Operand
 from torchtract.lower.checks import Refusal, require
+from torchtract.lower.ops.compare import signbit
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value
 
@@ -174,15 +175,6 @@ def _log_to_base(b: Builder, x: Value, base: int) -> Value:
     natural = b.emit("log", b.cast(x, torch.float64))
     scaled = b.binary("mul", natural, b.scalar(1 / math.log(base), torch.float64))
     return b.cast(scaled, b.result.dtype)
-
-
-@lowers(aten.erfc.default)
-@computed_in_float32
-def erfc(b: Builder, x: Value) -> Value:
-    """erfc(Tensor self) -> Tensor"""
-    require(x.dtype != torch.float64, "tract's erf takes no float64")
-    x = _as_float(b, x)
-    return b.binary("sub", b.scalar(1, x.dtype), b.emit("tract_core_erf", x))
 
 
 @lowers(aten.trunc.default, aten.fix.default)
@@ -354,3 +346,35 @@ def atan2(b: Builder, x: Value, other: Value) -> Value:
     left = b.binary("lt", x, zero, torch.bool)
     angle = b.where(left, b.binary("sub", b.scalar(math.pi, y.dtype), angle), angle)
     return b.where(b.binary("lt", y, zero, torch.bool), b.emit("neg", angle), angle)
+
+
+@lowers(aten.hypot.default)
+@computed_in_float32
+def hypot(b: Builder, x: Value, other: Value) -> Value:
+    """hypot(Tensor self, Tensor other) -> Tensor"""
+    width, height = (b.emit("abs", v) for v in b.promote(x, other))
+    longest = b.binary("max", width, height)
+    # Squares of large sides would be infinite, so they are squares of parts of the longest.
+    finite = b.binary("lt", longest, b.scalar(torch.inf, longest.dtype), torch.bool)
+    usual = b.binary("and", finite, b.cast(longest, torch.bool))
+    unit = b.where(usual, longest, b.scalar(1, longest.dtype))
+    width, height = (b.binary("div", side, unit) for side in (width, height))
+    total = b.binary("add", product(b, width, width), product(b, height, height))
+    return b.where(finite, b.binary("mul", unit, b.emit("sqrt", total)), longest)
+
+
+@lowers(aten.copysign.Tensor, aten.copysign.Scalar)
+def copysign(b: Builder, x: Value, other: Operand) -> Value:
+    """copysign.Tensor(Tensor self, Tensor other) -> Tensor"""
+    sign, size = b.tensor(other, b.result.dtype), b.emit("abs", b.cast(x, b.result.dtype))
+    return b.where(signbit(b, sign), b.emit("neg", size), size)
+
+
+@lowers(aten.angle.default)
+def angle(b: Builder, x: Value) -> Value:
+    """angle(Tensor self) -> Tensor"""
+    number = b.cast(x, b.result.dtype)
+    zero, pi = (b.scalar(v, number.dtype) for v in (0, math.pi))
+    below = b.binary("lt", number, zero, torch.bool)
+    flat = b.where(below, pi, zero)
+    return b.where(b.binary("ne", number, number, torch.bool), number, flat)

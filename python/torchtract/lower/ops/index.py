@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import sympy
 import torch
-from torch.utils._sympy.functions import FloorDiv
+from torch.utils._sympy.functions import FloorDiv, Max, Min
+from torch.utils._sympy.symbol import SymT, symbol_is_type
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
 from torchtract.lower.ops.shape import axis_of, every
 from torchtract.lower.registry import lowers
+from torchtract.lower.simplify import is_nonnegative
 from torchtract.lower.value import Size, Value, broadcast_shapes, size_of, volume
 
 __all__ = [
@@ -43,8 +45,19 @@ def slice_tensor(
     """
     axis = axis_of(dim, x.rank)
     stride = static_int(step, "its step")
-    begin, end = bounds(x.shape[axis], start, b.result.shape[axis], stride)
+    count = b.result.shape[axis]
+    if isinstance(count, sympy.Symbol) and symbol_is_type(count, SymT.UNBACKED_INT):
+        count = _count(x.shape[axis], start, end, stride)
+    begin, end = bounds(x.shape[axis], start, count, stride)
     return b.slice(x, axis, begin, end) if stride == 1 else every(b, x, axis, begin, end, stride)
+
+
+def _count(size: Size, start: Size | None, end: Size | None, step: int) -> Size:
+    """How many elements a slice has whose bounds may count from either end of the axis."""
+    begin = _within(position_of(0 if start is None else start, size), size)
+    after = size if end is None else _within(position_of(end, size), size)
+    span = Max(0, sympy.sympify(after) - begin, evaluate=False)
+    return size_of(FloorDiv(span + step - 1, step))
 
 
 def bounds(size: Size, start: Size | None, count: Size, step: int) -> tuple[Size, Size]:
@@ -53,28 +66,35 @@ def bounds(size: Size, start: Size | None, count: Size, step: int) -> tuple[Size
     The count comes from torch's tracer, which knows how PyTorch moves ends that lie
     outside of the tensor; so the end follows from it, without a minimum in the file.
     """
-    begin = position_of(0 if start is None else start, size)
-    if isinstance(begin, int) and isinstance(size, int):
-        begin = min(max(begin, 0), size)
-    if step == 1 or count == 0:
-        return begin, size_of(begin + sympy.sympify(count))
-    if size_of(FloorDiv(sympy.sympify(size - begin + step - 1), step)) == count:
-        return begin, size  # all the way, as in `x[1::2]`
-    return begin, size_of(begin + sympy.sympify(count - 1) * step + 1)
+    begin = _within(position_of(0 if start is None else start, size), size)
+    return begin, size_of(begin + sympy.sympify(count) * step)
 
 
 def position_of(index: Size, size: Size) -> Size:
     """An index counted from the start of an axis of this size."""
-    return size_of(sympy.sympify(size + index)) if _is_negative(index) else index
+    index = sympy.sympify(index)
+    if is_nonnegative(index):
+        return size_of(index)
+    if is_nonnegative(-index - 1):
+        return size_of(size + index)
+    # Its symbols decide from where it counts: this adds the size where the index is below zero.
+    below = Min(1, Max(0, -index, evaluate=False), evaluate=False)
+    return size_of(index + size * below)
 
 
-def _is_negative(index: Size) -> bool:
-    """Whether an index counts from the end, for all sizes that the program was traced for."""
-    if isinstance(index, int):
-        return index < 0
-    # Torch's tracer has fixed the sign; it is the one that the expression has at large sizes.
-    large = index.subs(dict.fromkeys(index.free_symbols, 2**40))
-    return bool(large < 0)
+def _within(position: Size, size: Size) -> Size:
+    """A position as a slice takes it: one that lies outside is moved to the nearer end."""
+    if not _holds_without_empty(position):
+        position = Max(0, position, evaluate=False)
+    if not _holds_without_empty(size - sympy.sympify(position)):
+        position = Min(position, size, evaluate=False)
+    return size_of(position)
+
+
+def _holds_without_empty(size: Size) -> bool:
+    """Whether a size is at least 0 for all symbols of 1 and more, as torch's tracer counts."""
+    size = sympy.sympify(size)
+    return is_nonnegative(size.subs({symbol: symbol + 1 for symbol in size.free_symbols}))
 
 
 @lowers(aten.narrow.default)

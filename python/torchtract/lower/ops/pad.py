@@ -10,7 +10,8 @@ import torch
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal, static_int
 from torchtract.lower.registry import lowers
-from torchtract.lower.value import Size, Value
+from torchtract.lower.simplify import is_nonnegative
+from torchtract.lower.value import Size, Value, size_of
 
 __all__ = ["padded"]
 
@@ -137,9 +138,9 @@ def _at_least_0(size: Size) -> Size:
         Refusal: either can be, depending on a symbol.
     """
     size = sympy.sympify(size)
-    if size.is_nonnegative:
-        return int(size) if size.is_Integer else size
-    if size.is_nonpositive:
+    if is_nonnegative(size):
+        return size_of(size)
+    if is_nonnegative(-size):
         return 0
     raise Refusal(f"a padding of {size} may add or crop elements, depending on its symbols")
 

@@ -91,6 +91,10 @@ def mean_dim(
 
 
 def _mean(b: Builder, x: Value, axes: list[int], keepdim: bool) -> Value:
+    if _is_empty(x, axes):
+        shape = [1 if a in axes else s for a, s in enumerate(x.shape)]
+        kept = b.full(math.nan, x.dtype, shape)
+        return kept if keepdim else b.squeeze(kept, axes)
     return b.reduce("mean_reduce", x, axes, keepdim)
 
 
@@ -263,7 +267,7 @@ def _variance(
 ) -> Value:
     centered = b.binary("sub", x, mean)
     squares = product(b, centered, centered)
-    if correction == 0:
+    if correction == 0 or _is_empty(x, axes):
         return _mean(b, squares, axes, keepdim)
     total = b.reduce("sum_reduce", squares, axes, keepdim)
     return b.binary("div", total, _divisor(b, x, axes, correction))
@@ -275,7 +279,7 @@ def _divisor(b: Builder, x: Value, axes: list[int], correction: float) -> Value:
     if not isinstance(count, sympy.Expr):
         return b.scalar(max(count - correction, 0), x.dtype)
     rest = b.binary("sub", b.scalar(count, x.dtype), b.scalar(correction, x.dtype))
-    return clamped(b, rest, 0, None, x.dtype) if correction > 1 else rest
+    return clamped(b, rest, 0, None, x.dtype)
 
 
 # Norms.
@@ -311,6 +315,8 @@ def norm_dim(b: Builder, x: Value, p: float | None, dim: Axes, keepdim: bool = F
 
 def _norm(b: Builder, x: Value, p: float, dim: Axes, keepdim: bool) -> Value:
     axes = _axes(x, dim)
+    if _is_empty(x, axes):
+        return b.full(0, x.dtype, b.result.shape)
     if p == 2:
         return b.emit("sqrt", b.reduce("sum_reduce", product(b, x, x), axes, keepdim))
     if p == 0:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 import sympy
 import torch
 from torch.nn import functional as F
+from torch.utils._sympy.functions import IntTrueDiv, Max
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import Refusal, require, static_int
+from torchtract.lower.checks import require, static_int
 from torchtract.lower.ops.elementwise import computed_in_float32
+from torchtract.lower.ops.shape import integers
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Size, Value, size_of
 
@@ -47,8 +49,12 @@ def _interpolated(mode: str) -> Callable[..., Value]:
         """
         require(x.dtype.is_floating_point, f"tract has no interpolation of {x.dtype}")
         for axis, scale in _resized_axes(b, x, scale_factors):
-            size = static_int(x.shape[axis], f"size {axis} of its input")
-            count = static_int(b.result.shape[axis], f"size {axis} of its output")
+            size, count = x.shape[axis], b.result.shape[axis]
+            if mode == "bilinear" and not (isinstance(size, int) and isinstance(count, int)):
+                x = _linear_along(b, x, axis, count, scale, align_corners)
+                continue
+            size = static_int(size, f"size {axis} of its input")
+            count = static_int(count, f"size {axis} of its output")
             rows = torch.eye(size, dtype=x.dtype)
             matrix = _resized(rows, count, scale, mode, align_corners)
             letters = "abcde"[: x.rank]
@@ -137,10 +143,58 @@ def _nearest_along(
     ):
         x = b.broadcast(b.unsqueeze(x, [axis + 1]), [*before, size, int(times), *after])
         return b.reshape(x, [*before, count, *after])
-    if index is None:
-        raise Refusal(f"size {axis} of its output is no multiple of its input's, which is {size}")
-    like = x.of(shape=[*before, count, *after])
-    return b.emit("tract_core_gather", x, b.constant(index), like=like, axis=axis)
+    if index is not None:
+        return _gathered(b, x, axis, b.constant(index))
+    shift = 0.5 if mode == "nearest-exact" else 0.0
+    place = b.binary("add", _numbers(b, count), b.scalar(shift, torch.float32))
+    place = b.binary("mul", place, _ratio(b, size, count, scale))
+    return _gathered(b, x, axis, _index(b, place, size))
+
+
+def _linear_along(
+    b: Builder, x: Value, axis: int, count: Size, scale: float | None, align_corners: bool
+) -> Value:
+    """Each element between the two whose positions are next to its own."""
+    size = x.shape[axis]
+    place, half = _numbers(b, count), b.scalar(0.5, torch.float32)
+    if align_corners:
+        gaps = Max(1, count - sympy.Integer(1), evaluate=False)
+        place = b.binary("mul", place, _ratio(b, size - sympy.Integer(1), gaps, None))
+    else:
+        place = b.binary("mul", b.binary("add", place, half), _ratio(b, size, count, scale))
+        place = b.binary("max", b.binary("sub", place, half), b.scalar(0.0, torch.float32))
+    low = _index(b, place, size)
+    high = b.binary("min", b.binary("add", low, b.scalar(1, torch.int64)), _last(b, size))
+    share = b.cast(b.binary("sub", place, b.cast(low, torch.float32)), x.dtype)
+    share = b.unsqueeze(share, list(range(1, x.rank - axis)))
+    begin, end = _gathered(b, x, axis, low), _gathered(b, x, axis, high)
+    rest = b.binary("sub", b.scalar(1, x.dtype), share)
+    return b.binary("add", b.binary("mul", begin, rest), b.binary("mul", end, share))
+
+
+def _ratio(b: Builder, size: Size, count: Size, scale: float | None) -> Value:
+    """Input elements per output element, as PyTorch rounds it: once, to float32."""
+    if scale is not None:
+        return b.scalar(float(torch.tensor(1 / scale, dtype=torch.float32)), torch.float32)
+    return b.scalar(IntTrueDiv(sympy.sympify(size), sympy.sympify(count)), torch.float32)
+
+
+def _numbers(b: Builder, count: Size) -> Value:
+    return b.cast(integers(b, count), torch.float32)
+
+
+def _last(b: Builder, size: Size) -> Value:
+    return b.scalar(size_of(size - sympy.Integer(1)), torch.int64)
+
+
+def _index(b: Builder, place: Value, size: Size) -> Value:
+    """Positions rounded down to elements that there are."""
+    return b.binary("min", b.cast(b.emit("floor", place), torch.int64), _last(b, size))
+
+
+def _gathered(b: Builder, x: Value, axis: int, index: Value) -> Value:
+    like = x.of(shape=[*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]])
+    return b.emit("tract_core_gather", x, index, like=like, axis=axis)
 
 
 def _nearest_index(size: int, count: Size, scale: float | None, mode: str) -> torch.Tensor:

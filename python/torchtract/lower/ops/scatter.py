@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import sympy
 import torch
 
 from torchtract.lower.builder import Builder, Operand
 from torchtract.lower.checks import require, static_int
+from torchtract.lower.ops.division import div_mode
 from torchtract.lower.ops.index import (
     axes_in_front,
     bounds,
@@ -15,7 +18,7 @@ from torchtract.lower.ops.index import (
     linear_position,
     position_of,
 )
-from torchtract.lower.ops.shape import axis_of, integers
+from torchtract.lower.ops.shape import axis_of, diagonal_positions, integers
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Size, Value, broadcast_shapes, size_of, volume
 
@@ -62,6 +65,21 @@ def _spliced(b: Builder, x: Value, src: Value, axis: int, begin: Size, after: Si
     size = x.shape[axis]
     parts = [b.slice(x, axis, 0, begin), src, b.slice(x, axis, after, size)]
     return b.concat([part for part in parts if part.shape[axis] != 0], axis)
+
+
+@lowers(aten.diagonal_scatter.default)
+def diagonal_scatter(
+    b: Builder, x: Value, src: Value, offset: int = 0, dim1: int = 0, dim2: int = 1
+) -> Value:
+    """diagonal_scatter(Tensor self, Tensor src, int offset=0, int dim1=0, int dim2=1) -> Tensor"""
+    last = x.rank - 2
+    matrix = [axis_of(dim1, x.rank), axis_of(dim2, x.rank)]
+    order = [*(a for a in range(x.rank) if a not in matrix), *matrix]
+    y = b.transpose(x, order)
+    flat = b.reshape(y, [*y.shape[:last], volume(y.shape[last:])])
+    place = diagonal_positions(b, y.shape[-1], offset, src.shape[-1])
+    written = b.reshape(_written(b, flat, last, place, b.cast(src, x.dtype)), y.shape)
+    return b.transpose(written, [order.index(a) for a in range(x.rank)])
 
 
 @lowers(aten.copy.default)
@@ -112,9 +130,28 @@ def scatter_reduce(
     """scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *,
     bool include_self=True) -> Tensor
     """
-    require(include_self, "it leaves out the elements of the tensor it writes to")
-    require(reduce in _REDUCTIONS, f"tract has no scatter that takes the {reduce}")
-    return _scattered(b, x, dim, index, src, _REDUCTIONS[reduce])
+    require(x.dtype != torch.bool, "tract reduces numbers only")
+    one, zero = b.full(1, x.dtype, index.shape), b.full(0, x.dtype, x.shape)
+    counts = b.full(1, x.dtype, x.shape)
+    if not include_self:
+        written = b.cast(_scattered(b, zero, dim, index, one), torch.bool)
+        x = b.where(written, b.scalar(_neutral(reduce, x.dtype), x.dtype), x)
+        counts = b.where(written, zero, counts)
+    total = _scattered(b, x, dim, index, src, _REDUCTIONS[reduce])
+    if reduce != "mean":
+        return total
+    counts = _scattered(b, counts, dim, index, one, "add")
+    return div_mode(b, total, counts, None if x.dtype.is_floating_point else "floor")
+
+
+def _neutral(reduce: str, dtype: torch.dtype) -> float | int:
+    """The number that changes nothing in a reduction."""
+    if reduce not in ("amax", "amin"):
+        return int(reduce == "prod")
+    if dtype.is_floating_point:
+        return -math.inf if reduce == "amax" else math.inf
+    limits = torch.iinfo(dtype)
+    return int(limits.min if reduce == "amax" else limits.max)
 
 
 #: tract's names of the reductions of PyTorch's scatters.
@@ -123,6 +160,7 @@ _REDUCTIONS = {
     "sum": "add",
     "multiply": "mul",
     "prod": "mul",
+    "mean": "add",
     "amax": "max",
     "amin": "min",
 }
@@ -231,3 +269,18 @@ def _put_by_mask(
         values = b.binary("add", x, values)
     behind = range(mask.rank, x.rank - axis)
     return b.where(b.unsqueeze(mask, list(behind)), values, x)
+
+
+@lowers(aten.masked_scatter.default)
+def masked_scatter(b: Builder, x: Value, mask: Value, source: Value) -> Value:
+    """masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor"""
+    shape = broadcast_shapes(x.shape, mask.shape)
+    mask = b.broadcast(mask, shape)
+    flat = b.cast(b.reshape(mask, [volume(shape)]), torch.int64)
+    count = b.emit("tract_core_cumsum", flat, axis=0, exclusive=True, reverse=False)
+    # Elements that the mask leaves out take any: there are more of them than sources.
+    last = b.scalar(size_of(sympy.sympify(volume(source.shape)) - 1), torch.int64)
+    place = b.reshape(b.binary("min", count, last), shape)
+    source = b.reshape(source, [volume(source.shape)])
+    values = b.emit("tract_core_gather", source, place, axis=0, like=source.of(shape=shape))
+    return b.where(mask, values, b.broadcast(x, shape))

@@ -9,11 +9,11 @@ import torch
 from torch.utils._sympy.functions import FloorDiv
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import Refusal, require, static_int
+from torchtract.lower.checks import require
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Size, Value, size_of, volume
 
-__all__ = ["axis_of", "every", "integers"]
+__all__ = ["axis_of", "diagonal_positions", "every", "integers", "windows"]
 
 aten = torch.ops.aten
 
@@ -46,31 +46,31 @@ def every(b: Builder, x: Value, axis: int, begin: Size, end: Size, step: int) ->
 @lowers(aten.view.default, aten._unsafe_view.default)
 def view(b: Builder, x: Value, size: list[Size]) -> Value:
     """view(Tensor(a) self, SymInt[] size) -> Tensor(a)"""
-    return _reshaped(b, x, _without_minus_one(size, b.result.shape))
+    return b.reshape(x, _without_minus_one(size, b.result.shape))
 
 
 @lowers(aten.reshape.default)
 def reshape(b: Builder, x: Value, shape: list[Size]) -> Value:
     """reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)"""
-    return _reshaped(b, x, _without_minus_one(shape, b.result.shape))
+    return b.reshape(x, _without_minus_one(shape, b.result.shape))
 
 
 @lowers(aten.view_as.default, aten.reshape_as.default)
 def view_as(b: Builder, x: Value, other: Value) -> Value:
     """view_as(Tensor(a) self, Tensor other) -> Tensor(a)"""
-    return _reshaped(b, x, other.shape)
+    return b.reshape(x, other.shape)
 
 
 @lowers(aten.flatten.using_ints)
 def flatten(b: Builder, x: Value, start_dim: int = 0, end_dim: int = -1) -> Value:
     """flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)"""
-    return _reshaped(b, x, b.result.shape)
+    return b.reshape(x, b.result.shape)
 
 
 @lowers(aten.unflatten.int)
 def unflatten(b: Builder, x: Value, dim: int, sizes: list[Size]) -> Value:
     """unflatten.int(Tensor(a) self, int dim, SymInt[] sizes) -> Tensor(a)"""
-    return _reshaped(b, x, b.result.shape)
+    return b.reshape(x, b.result.shape)
 
 
 @lowers(
@@ -78,18 +78,12 @@ def unflatten(b: Builder, x: Value, dim: int, sizes: list[Size]) -> Value:
 )
 def ravel(b: Builder, x: Value) -> Value:
     """ravel(Tensor(a) self) -> Tensor(a)"""
-    return _reshaped(b, x, b.result.shape)
+    return b.reshape(x, b.result.shape)
 
 
 def _without_minus_one(sizes: Sequence[Size], traced: Sequence[Size]) -> list[Size]:
     """The sizes that the user gave: torch's tracer may know one by a lengthier expression."""
     return [known if size == -1 else size for size, known in zip(sizes, traced, strict=True)]
-
-
-def _reshaped(b: Builder, x: Value, shape: Sequence[Size]) -> Value:
-    if 0 in shape:  # in NNEF's reshape a 0 is not a size
-        return b.full(0, x.dtype, shape)
-    return b.reshape(x, shape)
 
 
 @lowers(aten.unsqueeze.default)
@@ -295,28 +289,36 @@ def roll(b: Builder, x: Value, shifts: list[Size], dims: list[int] | None = None
 
 
 def _rolled(b: Builder, x: Value, shift: Size, axis: int) -> Value:
-    size, shift = x.shape[axis], static_int(shift, "its shift")
-    if isinstance(size, int):
-        shift %= max(size, 1)
-    elif abs(shift) > 1:
-        raise Refusal(f"it rolls by {shift} an axis of {size} elements, which may be fewer")
-    if shift == 0:
-        return x
-    cut = size_of(sympy.sympify(-shift if shift < 0 else size - shift))
-    return b.concat([b.slice(x, axis, cut, size), b.slice(x, axis, 0, cut)], axis)
+    size = x.shape[axis]
+    if isinstance(size, int) and isinstance(shift, int):
+        cut = -shift % max(size, 1)
+        parts = [b.slice(x, axis, cut, size), b.slice(x, axis, 0, cut)] if cut else [x]
+        return b.concat(parts, axis)
+    # A shift may be any number of times around. Positions below zero count from the end.
+    whole = b.scalar(size, torch.int64)
+    place = b.binary("sub", integers(b, size), b.scalar(shift, torch.int64))
+    around = b.binary("mul", b.binary("div", place, whole), whole)
+    return b.emit("tract_core_gather", x, b.binary("sub", place, around), axis=axis, like=x)
 
 
 @lowers(aten.unfold.default)
 def unfold(b: Builder, x: Value, dimension: int, size: int, step: int) -> Value:
     """unfold(Tensor(a) self, int dimension, int size, int step) -> Tensor(a)"""
+    if x.rank == 0:
+        return b.broadcast(x, [size])
     axis = axis_of(dimension, x.rank)
-    windows = b.unsqueeze(integers(b, b.result.shape[axis]), [1])
-    starts = b.binary("mul", windows, b.scalar(step, torch.int64))
+    gathered = windows(b, x, axis, size, step, b.result.shape[axis])
+    order = [a for a in range(gathered.rank) if a != axis + 1]
+    return b.transpose(gathered, [*order, axis + 1])
+
+
+def windows(b: Builder, x: Value, axis: int, size: int, step: int, count: Size) -> Value:
+    """`count` windows of an axis, which becomes two: [..., count, size, ...]."""
+    first = b.unsqueeze(integers(b, count), [1])
+    starts = b.binary("mul", first, b.scalar(step, torch.int64))
     index = b.binary("add", starts, integers(b, size))
     like = x.of(shape=[*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]])
-    gathered = b.emit("tract_core_gather", x, index, axis=axis, like=like)
-    order = [a for a in range(like.rank) if a != axis + 1]
-    return b.transpose(gathered, [*order, axis + 1])
+    return b.emit("tract_core_gather", x, index, axis=axis, like=like)
 
 
 @lowers(aten.diagonal.default)
@@ -325,8 +327,13 @@ def diagonal(b: Builder, x: Value, offset: int = 0, dim1: int = 0, dim2: int = 1
     rows, columns = axis_of(dim1, x.rank), axis_of(dim2, x.rank)
     last = x.rank - 2
     x = b.transpose(x, [*(a for a in range(x.rank) if a not in (rows, columns)), rows, columns])
-    width = static_int(x.shape[-1], "the number of columns")
-    count = static_int(b.result.shape[-1], "the length of the diagonal")
-    flat = b.reshape(x, [*x.shape[:last], size_of(sympy.sympify(x.shape[last]) * width)])
-    begin = offset if offset >= 0 else -offset * width
-    return every(b, flat, last, begin, begin + count * (width + 1), width + 1)
+    flat = b.reshape(x, [*x.shape[:last], volume(x.shape[last:])])
+    place = diagonal_positions(b, x.shape[-1], offset, b.result.shape[-1])
+    return b.emit("tract_core_gather", flat, place, axis=last, like=b.result)
+
+
+def diagonal_positions(b: Builder, width: Size, offset: int, count: Size) -> Value:
+    """Where the elements of a diagonal are in a matrix of this width, row by row."""
+    begin = offset if offset >= 0 else size_of(-offset * sympy.sympify(width))
+    step = b.scalar(size_of(sympy.sympify(width) + 1), torch.int64)
+    return b.binary("add", b.binary("mul", integers(b, count), step), b.scalar(begin, torch.int64))

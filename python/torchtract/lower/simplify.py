@@ -1,0 +1,101 @@
+"""Sizes in one form each, so that equal sizes are seen to be equal.
+
+Torch's tracer says `Min(S, 2*(S//2))` of `x[:, : S // 2 * 2]`, which is `2*(S//2)` at every
+size; and `S + -S % 4` where a sum of whole divisions is easier to compare.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import sympy
+from torch.utils._sympy.functions import FloorDiv, Max, Min, Mod, PythonMod
+
+__all__ = ["is_nonnegative", "simplest"]
+
+_ROUNDED = (FloorDiv, Mod, PythonMod, Min, Max)
+
+
+@functools.lru_cache(maxsize=4096)
+def simplest(size: sympy.Expr) -> sympy.Expr:
+    """An expression with the same value for all sizes of 0 and more.
+
+    Remainders become divisions, divisions lose what they divide evenly, and minima and maxima
+    lose what can't be their value.
+    """
+    if not size.has(*_ROUNDED):
+        return size
+    parts = [simplest(part) for part in size.args]
+    match size:
+        case FloorDiv() if _is_divisor(parts[1]):
+            return _divided(parts[0], int(parts[1]))
+        case Mod() | PythonMod() if _is_divisor(parts[1]):
+            return sympy.expand(parts[0] - parts[1] * _divided(parts[0], int(parts[1])))
+        case Min() | Max():
+            return _extreme(size.func, parts)
+        case sympy.Add() | sympy.Mul() | sympy.Pow():
+            return sympy.expand(size.func(*parts))
+    return size.func(*parts)
+
+
+def _is_divisor(size: sympy.Expr) -> bool:
+    return bool(isinstance(size, sympy.Integer) and size > 0)
+
+
+def _divided(base: sympy.Expr, divisor: int) -> sympy.Expr:
+    """`base // divisor`, where whole multiples of the divisor are taken out of the division."""
+    whole, rest = sympy.Integer(0), sympy.Integer(0)
+    for term in sympy.Add.make_args(sympy.expand(base)):
+        factor, size = term.as_coeff_Mul()
+        if factor % divisor == 0:
+            whole += factor // divisor * size
+        else:
+            rest += term
+    if rest == 0:
+        return whole
+    if rest.could_extract_minus_sign():  # -S // 4 is -((S + 3) // 4)
+        return whole - _divided(divisor - 1 - rest, divisor)
+    return whole + FloorDiv(rest, sympy.Integer(divisor))
+
+
+def _extreme(function: type[sympy.Expr], parts: list[sympy.Expr]) -> sympy.Expr:
+    """The least or greatest, without what is never less or greater than another."""
+    sign = 1 if function is Min else -1
+    kept: list[sympy.Expr] = []
+    for part in parts:
+        if any(is_nonnegative(sign * (part - other)) for other in kept):
+            continue
+        kept = [other for other in kept if not is_nonnegative(sign * (other - part))]
+        kept.append(part)
+    # Torch takes sizes for above zero, where this holds at 0 too.
+    return kept[0] if len(kept) == 1 else function(*kept, evaluate=False)
+
+
+def is_nonnegative(size: sympy.Expr) -> bool:
+    """Whether an expression is shown to be at least 0 at all sizes of 0 and more."""
+    size = sympy.expand(size)
+    terms = [term.as_coeff_Mul() for term in sympy.Add.make_args(size)]
+    for factor, part in terms:
+        if isinstance(part, _ROUNDED):
+            rest = size - factor * part
+            bounds = _bounds(part, above=factor < 0)
+            every = isinstance(part, Min if factor > 0 else Max)
+            shown = (is_nonnegative(rest + factor * bound) for bound in bounds)
+            return all(shown) if every else any(shown)
+    return all(
+        factor >= 0
+        and all(p.is_Symbol or p.is_Number or p.is_Pow for p in part.as_ordered_factors())
+        for factor, part in terms
+    )
+
+
+def _bounds(part: sympy.Expr, above: bool) -> list[sympy.Expr]:
+    """What a rounded expression is at most, or at least; of several, see the caller."""
+    if isinstance(part, (Min, Max)):
+        return list(part.args)
+    base, divisor = part.args
+    if not _is_divisor(divisor):
+        return []
+    if isinstance(part, FloorDiv):
+        return [base / divisor if above else (base - divisor + 1) / divisor]
+    return [divisor - 1 if above else sympy.Integer(0)]

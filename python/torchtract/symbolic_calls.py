@@ -1,0 +1,143 @@
+"""PyTorch functions whose C++ code makes numbers of sizes, said by others that keep symbols.
+
+`F.avg_pool1d(x, x.shape[2])` and `torch.linspace(0, 1, x.shape[1])` would fix the sizes they
+are given while tracing. Each function here takes such calls only, and gives NotImplemented for
+those that PyTorch's own code can trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import SymInt, Tensor
+
+__all__ = ["REPLACEMENTS"]
+
+
+def _max_pool1d(x: Tensor, *args: Any, return_indices: bool = False, **kwargs: Any) -> Any:
+    pooled = NotImplemented if return_indices else _max_pool(x, *args, **kwargs)
+    if pooled is not NotImplemented or return_indices:
+        return pooled
+    return torch.max_pool1d_with_indices(x, *args, **kwargs)[0]
+
+
+def _max_pool(
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any = None,  # noqa: ARG001  (a window over everything has one place)
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    whole = _whole_axes(x, kernel_size)
+    plain = padding == 0 and dilation == 1 and not (ceil_mode or return_indices)
+    return x.amax(whole, keepdim=True) if whole and plain else NotImplemented
+
+
+def _avg_pool(
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any = None,  # noqa: ARG001  (a window over everything has one place)
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,  # noqa: ARG001  (there is none)
+    divisor_override: int | None = None,
+) -> Any:
+    whole = _whole_axes(x, kernel_size)
+    plain = padding == 0 and not ceil_mode and divisor_override is None
+    return x.mean(whole, keepdim=True) if whole and plain else NotImplemented
+
+
+def _whole_axes(x: Tensor, kernel_size: Any) -> list[int]:
+    """The spatial axes, if the window covers all of each of them and some are symbolic."""
+    sizes = kernel_size if isinstance(kernel_size, (tuple, list)) else [kernel_size]
+    axes = list(range(x.dim() - len(sizes), x.dim()))
+    symbolic = any(isinstance(size, SymInt) for size in sizes)
+    covered = all(_same(size, x.shape[a]) for size, a in zip(sizes, axes, strict=True))
+    return axes if symbolic and covered else []
+
+
+def _same(size: Any, other: Any) -> bool:
+    """Whether two sizes are equal at all values of their symbols."""
+    if isinstance(size, SymInt) and isinstance(other, SymInt):
+        return bool(size.node.expr == other.node.expr)
+    return isinstance(size, int) and isinstance(other, int) and size == other
+
+
+def _adaptive_avg_pool1d(x: Tensor, output_size: Any) -> Any:
+    count = output_size[0] if isinstance(output_size, (tuple, list)) else output_size
+    if not isinstance(count, SymInt):
+        return NotImplemented
+    plane: Any = (1, count)
+    return F.adaptive_avg_pool2d(x.unsqueeze(-2), plane).squeeze(-2)
+
+
+def _linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None, **where: Any) -> Any:
+    if not isinstance(steps, SymInt) or where.get("out") is not None:
+        return NotImplemented
+    dtype = dtype or torch.get_default_dtype()
+    first, last = (torch.full((), n, dtype=dtype) for n in (start, end))
+    gaps = torch.full((), torch.sym_max(steps - 1, 1), dtype=dtype)
+    step = (last - first) / gaps
+    n: Tensor = torch.arange(steps)  # type: ignore[call-overload]  # symbols are missing
+    last_place: Any = steps - 1
+    # From both ends, as PyTorch counts; a single number is the start.
+    behind = n >= torch.sym_max(steps // 2, 1)
+    return torch.where(behind, last - step * (last_place - n), first + step * n)
+
+
+def _tensor_split(x: Tensor, indices_or_sections: Any, dim: int = 0) -> Any:
+    size, count = x.shape[dim], indices_or_sections
+    if not isinstance(size, SymInt) or not isinstance(count, int):
+        return NotImplemented
+    return x.split([(size + count - 1 - i) // count for i in range(count)], dim)
+
+
+def _take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Any:
+    if dim is None or not any(isinstance(size, SymInt) for size in x.shape):
+        return NotImplemented
+    axis = dim % x.dim()
+    sizes = [_broadcast(a, b) for a, b in zip(x.shape, indices.shape, strict=True)]
+    x, indices = (
+        y.expand([*sizes[:axis], y.shape[axis], *sizes[axis + 1 :]]) for y in (x, indices)
+    )
+    return x.gather(axis, indices)
+
+
+def _broadcast(size: Any, other: Any) -> Any:
+    return other if isinstance(size, int) and size == 1 else size
+
+
+def _kron(x: Tensor, other: Tensor) -> Any:
+    symbolic = any(isinstance(size, SymInt) for size in (*x.shape, *other.shape))
+    if not symbolic or x.dim() != other.dim():
+        return NotImplemented
+    rank = x.dim()
+    sizes = [a * b for a, b in zip(x.shape, other.shape, strict=True)]
+    columns = x[(slice(None), None) * rank]
+    rows = other[(None, slice(None)) * rank]
+    return (columns * rows).reshape(sizes)
+
+
+#: What stands for each function while tracing, where its sizes are symbols.
+REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.max_pool1d: _max_pool1d,
+    F.max_pool1d: _max_pool1d,
+    torch.max_pool2d: _max_pool,
+    F.max_pool2d: _max_pool,
+    F.avg_pool1d: _avg_pool,
+    F.avg_pool2d: _avg_pool,
+    F.avg_pool3d: _avg_pool,
+    F.adaptive_avg_pool1d: _adaptive_avg_pool1d,
+    torch.linspace: _linspace,
+    torch.tensor_split: _tensor_split,
+    torch.Tensor.tensor_split: _tensor_split,
+    torch.take_along_dim: _take_along_dim,
+    torch.Tensor.take_along_dim: _take_along_dim,
+    torch.kron: _kron,
+    torch.Tensor.kron: _kron,
+}

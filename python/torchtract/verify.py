@@ -1,0 +1,127 @@
+"""A written model against the module it was made from, and what is kept where they differ."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchtract import _native
+from torchtract.capture import Capture
+from torchtract.check.io import IoCheck
+from torchtract.check.locate import Lowered, locate
+from torchtract.check.report import Divergence, IoReport, finite
+from torchtract.check.trial import Trial, to_numpy
+from torchtract.debug_bundle import write_debug_bundle
+from torchtract.decompose import decompose
+from torchtract.errors import EngineError, FormatError, MismatchError
+from torchtract.lower import lower_by_node
+from torchtract.nnef import Graph, format_graph, schema
+from torchtract.passes import run_passes
+from torchtract.runtime import load
+
+__all__ = ["Verification"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A written model beside all that it was made from.
+
+    Attributes:
+        module: in evaluation mode.
+        args: its positional example arguments.
+        kwargs: its keyword example arguments.
+        captured: the program that was captured from it.
+        graph: what was made of the program.
+        path: of the model. There is room for a second one beside it.
+        version: the oldest tract that must read it.
+        tolerance: one of tract's levels.
+    """
+
+    module: torch.nn.Module
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    captured: Capture
+    graph: Graph
+    path: Path
+    version: str
+    tolerance: str
+
+    def run(self, debug_bundle_path: Path | None = None) -> IoReport:
+        """Compare them, and write a debug bundle if that fails.
+
+        Raises:
+            MismatchError: tract gives other numbers than PyTorch; with the operation in which
+                that begins.
+            EngineError: tract can't load, compile or run the model.
+        """
+        check = IoCheck(self.module, self.tolerance, self._locate)
+        try:
+            return check.run(load(self.path), self.args, self.kwargs)
+        except MismatchError as error:
+            self._keep(debug_bundle_path, check, error)
+            raise
+        except EngineError as error:
+            check.trial = check.trial or self._reference()
+            found = self._locate(check.trial, None)
+            check.report = replace(check.report, divergence=found)
+            located = type(error)(f"{error}\n{found}")
+            self._keep(debug_bundle_path, check, located)
+            raise located from error
+
+    def _reference(self) -> Trial:
+        """PyTorch's outputs for the example, where tract gave none."""
+        names = self.captured.inputs, self.graph.outputs
+        return Trial.of(self.module, self.args, self.kwargs, *names, sizes={})
+
+    def _locate(self, trial: Trial, output: str | None) -> Divergence:
+        """The operation in which a difference begins, from the program lowered once more."""
+        captured = self.captured
+        try:
+            program = decompose(captured.program)
+            graph, tensors = lower_by_node(
+                program, captured.inputs, captured.outputs, captured.symbols, self.version
+            )
+            graph.extensions = self.graph.extensions
+            run_passes(graph)
+            lowered = Lowered(program, graph, tensors, self.version)
+            return locate(lowered, trial, output, self.tolerance, self.path.parent)
+        except Exception as error:  # noqa: BLE001  (it must not hide what it is looked for)
+            return Divergence(f"The first operation that differs was not found: {error!r}")
+
+    def _keep(self, path: Path | None, check: IoCheck, error: EngineError) -> None:
+        """Write what is known of a failure, if the user said where to."""
+        if path is None or check.trial is None:
+            return
+        trial = check.trial
+        report = {"error": type(error).__name__, "message": str(error), "sizes": trial.sizes}
+        data = finite(report | check.report.to_dict())
+        texts = {
+            "report.txt": f"{''.join(traceback.format_exception(error))}\n{check.report}\n",
+            "report.json": json.dumps(data, indent=2, allow_nan=False),
+            "versions.txt": _versions(),
+            "graph.nnef": format_graph(self.graph, self.version),
+            "program.txt": str(self.captured.program),
+        }
+        inputs = {name: to_numpy(tensor) for name, tensor in trial.inputs.items()}
+        try:
+            write_debug_bundle(path, self.path, inputs, trial.expected, trial.actual, texts)
+        except (FormatError, OSError) as failure:
+            log.error("debug_bundle_path: %s", failure)
+
+
+def _versions() -> str:
+    return (
+        f"torchtract {_native.__version__}\ntract {schema.EMBEDDED}\n"
+        f"torch {torch.__version__}\npython {platform.python_version()}\n"
+        f"{platform.system()} {platform.machine()}\n"
+    )

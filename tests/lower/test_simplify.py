@@ -1,0 +1,54 @@
+"""Sizes in one form have the values of the form that torch's tracer gives."""
+
+from __future__ import annotations
+
+import pytest
+import sympy
+from torch.utils._sympy.functions import FloorDiv, Max, Min, PythonMod
+
+from torchtract.lower.simplify import is_nonnegative, simplest
+
+S, T = sympy.symbols("s27 s77", integer=True, positive=True)
+
+
+@pytest.mark.parametrize(
+    ("size", "simpler"),
+    [
+        (Min(S, 2 * FloorDiv(S, 2)), 2 * FloorDiv(S, 2)),
+        (S + PythonMod(-S, 4), 4 * FloorDiv(S + 3, 4)),
+        (FloorDiv(S + PythonMod(-S, 4), 4), FloorDiv(S + 3, 4)),
+        (Max(0, S - Min(S, FloorDiv(S, 2))), S - FloorDiv(S, 2)),
+        (FloorDiv(Min(S, 2 * FloorDiv(S, 2)), 2), FloorDiv(S, 2)),
+        (S + T, S + T),
+    ],
+    ids=str,
+)
+def test_sizes_lose_what_changes_nothing(size: sympy.Expr, simpler: sympy.Expr) -> None:
+    assert simplest(size) == simpler
+
+
+@pytest.mark.parametrize(
+    "size",
+    [Min(3, S), Max(0, S - 3), FloorDiv(3 * S + 5, 3), FloorDiv(-S, 4) + S, Min(S + 1, T)],
+    ids=str,
+)
+def test_values_stay_the_same(size: sympy.Expr) -> None:
+    for s in range(1, 12):
+        at = {S: s, T: 4}
+        assert simplest(size).subs(at) == size.subs(at)
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (S - 2 * FloorDiv(S, 2), True),
+        (S - FloorDiv(S, 3), True),
+        (PythonMod(-S, 4), True),
+        (S - 1, False),
+        (2 * FloorDiv(S, 2) - S, False),
+        (Min(S, T) - 1, False),
+    ],
+    ids=str,
+)
+def test_what_is_shown_to_be_nonnegative(size: sympy.Expr, shown: bool) -> None:
+    assert is_nonnegative(size) == shown

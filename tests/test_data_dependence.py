@@ -1,0 +1,158 @@
+"""What depends on the values of tensors is refused by name, with the user's file and line."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch._higher_order_ops import scan, while_loop
+
+from harness import export
+from torchtract.errors import CaptureError, UnsupportedOpError
+
+map_rows: Any = torch._higher_order_ops.map
+X = torch.rand(3, 4) - 0.5
+AXES = {"x": {0: "B"}}
+
+
+def line_of(module: type[nn.Module]) -> str:
+    return f"test_data_dependence.py:{inspect.getsourcelines(module.forward)[1] + 1}"
+
+
+class Branch(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.cond(x.sum() > 0, lambda y: y + 1, lambda y: y - 1, (x,))
+
+
+class BranchOnSize(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.cond(x.shape[0] > 2, lambda y: y + 1, lambda y: y - 1, (x,))
+
+
+class Loop(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return while_loop(lambda i, _: i < 3, lambda i, y: (i + 1, y * 2), (torch.tensor(0), x))[1]
+
+
+class Scanned(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return scan(lambda c, y: (c + y, c * y), torch.zeros(4), x)[1]
+
+
+class Mapped(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return map_rows(self.row, x)
+
+    def row(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (Branch, "cond"),
+        (Loop, "while_loop"),
+        (Scanned, "scan"),
+        (Mapped, "map"),
+    ],
+)
+def test_operators_that_run_graphs_are_refused(
+    module: type[nn.Module], name: str, dynamic: bool
+) -> None:
+    with pytest.raises(UnsupportedOpError, match=rf"{name}\w* is refused.*NNEF") as refusal:
+        export(module(), X, dynamic_axes=AXES if dynamic else None)
+    assert line_of(module) in str(refusal.value)
+
+
+def test_a_branch_on_a_size_is_refused_where_the_size_is_dynamic() -> None:
+    with pytest.raises(UnsupportedOpError, match=r"cond is refused.*NNEF") as refusal:
+        export(BranchOnSize(), X, dynamic_axes=AXES)
+    assert line_of(BranchOnSize) in str(refusal.value)
+
+
+class Nonzero(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.nonzero(x)
+
+
+class Where(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.where(x > 0)[0]
+
+
+class MaskedSelect(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.masked_select(x, x > 0)
+
+
+class Mask(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return x[x > 0]
+
+
+class Unique(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.unique(x)
+
+
+class Repeated(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.repeat_interleave(x, (x[:, 0] > 0).long(), 0)
+
+
+class Number(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return x * x.sum().item()
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (MaskedSelect, "masked_select.*shape.*depends on the data"),
+        (Mask, "aten.index.Tensor.*as many elements as its values say"),
+        (Unique, "unique.*shape.*depends on the data"),
+        (Repeated, "repeat_interleave"),
+        (Nonzero, "nonzero.*shape.*depends on the data"),
+        (Where, "nonzero.*shape.*depends on the data"),
+        (Number, r"aten.mul.Tensor.*item\(\)"),
+    ],
+)
+def test_shapes_and_numbers_from_data_are_refused(
+    module: type[nn.Module], name: str, dynamic: bool
+) -> None:
+    with pytest.raises(UnsupportedOpError, match=name) as refusal:
+        export(module(), X, dynamic_axes=AXES if dynamic else None)
+    assert line_of(module) in str(refusal.value)
+
+
+class Compared(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return x if x.max() > 0.3 else -x
+
+
+class Sliced(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return x[:, : int(x.argmax())]
+
+
+class Reshaped(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return x.reshape(int((x > 5).sum()) + 3, -1)
+
+
+class ToNumpy(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.from_numpy(x.numpy() * 2)
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+@pytest.mark.parametrize("module", [Compared, Sliced, Reshaped, ToNumpy])
+def test_python_that_asks_for_values_is_refused(module: type[nn.Module], dynamic: bool) -> None:
+    with pytest.raises(CaptureError, match="one graph") as refusal:
+        export(module(), X, dynamic_axes=AXES if dynamic else None)
+    assert line_of(module) in str(refusal.value)
