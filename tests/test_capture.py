@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +14,7 @@ from harness import export_and_compare
 from torchtract.axes import DynamicAxes, ranges_of
 from torchtract.capture import Capture, capture
 from torchtract.errors import CaptureError
+from torchtract.guards import user_line
 from torchtract.sizes import Assertion
 
 
@@ -183,3 +187,15 @@ def test_a_symbol_may_be_zero_where_the_user_says_so() -> None:
         sizes=[{"B": 0}, {"B": 1}],
         custom_extensions=["tract_assert B >= 0"],
     )
+
+
+def test_packages_beside_torch_are_the_users_code() -> None:
+    torch_folder = Path(torch.__file__).parent
+    stack = traceback.StackSummary.from_list(
+        [
+            (f"{torch_folder}vision/models/vit.py", 7, "forward", "x.view(2, 3)"),
+            (f"{torch_folder}/nn/functional.py", 9, "linear", "..."),
+            ("<eval_with_key>.5", 1, "forward", "..."),
+        ]
+    )
+    assert user_line(stack) == f"{torch_folder}vision/models/vit.py:7: x.view(2, 3)"

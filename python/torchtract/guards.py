@@ -70,7 +70,7 @@ class Guard:
 def user_line(stack: traceback.StackSummary) -> str:
     """`file:line: code` of the innermost frame outside of torch and this package."""
     for frame in reversed(stack):
-        if not frame.filename.startswith((_TORCH, _PACKAGE, "<")):
+        if not frame.filename.startswith((f"{_TORCH}/", f"{_PACKAGE}/", "<")):
             code = textwrap.shorten(frame.line or "", 80, placeholder=" ...")
             return f"{frame.filename}:{frame.lineno}: {code}"
     return ""
