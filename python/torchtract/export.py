@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from torchtract import _native
-from torchtract.axes import ranges_of
 from torchtract.capture import Capture, DynamicAxes, capture
+from torchtract.capture.axes import ranges_of
+from torchtract.capture.guards import check_guards
 from torchtract.debug_bundle import check_bundle_path
 from torchtract.decompose import decompose
 from torchtract.errors import ExportError, FormatError
-from torchtract.guards import check_guards
 from torchtract.lower import lower
 from torchtract.nnef import Graph, check_writable, schema, staged, write_archive
 from torchtract.passes import run_passes

@@ -16,11 +16,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
+from torchtract.capture.guards import Guard, environment_guards, other_side
+from torchtract.capture.trace import silent_refusals
 from torchtract.errors import CaptureError
-from torchtract.guards import Guard, environment_guards, other_side
 from torchtract.lower.source import source_line
 from torchtract.sizes import Assertion, allowed
-from torchtract.trace import silent_refusals
 
 __all__ = ["check_shapes"]
 

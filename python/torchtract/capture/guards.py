@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _TORCH = str(Path(torch.__file__).parent)
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parents[1])
 # Where torch's tracer and the shape functions of its operators live. What they ask about
 # sizes is about one operator, and a lowering serves an operator at every size.
 _OPERATORS = tuple(
@@ -49,7 +49,7 @@ _OPERATORS = tuple(
 _SYMBOLS = f"{_TORCH}/__init__.py"
 # What stands for Python's max() and min() while tracing.
 _BUILTINS = f"{_TORCH}/_export/non_strict_utils.py"
-_TRACER = (_SYMBOLS, f"{_TORCH}/fx/", f"{_TORCH}/utils/", f"{_PACKAGE}/guards.py")
+_TRACER = (_SYMBOLS, f"{_TORCH}/fx/", f"{_TORCH}/utils/", __file__)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from torch import nn
 from torch.export import Dim
 
 from harness import export_and_compare
-from torchtract.axes import DynamicAxes, ranges_of
 from torchtract.capture import Capture, capture
+from torchtract.capture.axes import DynamicAxes, ranges_of
+from torchtract.capture.guards import user_line
 from torchtract.errors import CaptureError
-from torchtract.guards import user_line
 from torchtract.sizes import Assertion
 
 
@@ -157,7 +157,7 @@ def test_control_flow_on_data_is_refused_with_torchs_reason() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x if x.sum() > 0 else -x
 
-    words = r"test_capture\.py:\d+: return x if x\.sum\(\) > 0.*one graph"
+    words = r"test_program\.py:\d+: return x if x\.sum\(\) > 0.*one graph"
     with pytest.raises(CaptureError, match=words):
         captured(torch.rand(3, 4), model=Branch())
 

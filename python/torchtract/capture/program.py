@@ -11,18 +11,18 @@ import torch
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from torchtract.axes import DynamicAxes, ranges_of, resolve_axes
-from torchtract.errors import CaptureError
-from torchtract.guards import Guard, recorded_guards
-from torchtract.script_module import module_of_script
-from torchtract.signature import (
+from torchtract.capture.axes import DynamicAxes, ranges_of, resolve_axes
+from torchtract.capture.guards import Guard, recorded_guards
+from torchtract.capture.script_module import module_of_script
+from torchtract.capture.signature import (
     input_names_of,
     output_names_of,
     register_dataclasses,
     signature_of,
 )
+from torchtract.capture.trace import Tracer
+from torchtract.errors import CaptureError
 from torchtract.sizes import Assertion, allowed, assertions_of
-from torchtract.trace import Tracer
 
 __all__ = ["Capture", "DynamicAxes", "capture"]
 

@@ -19,13 +19,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._sympy.symbol import make_symbol
 
+from torchtract.capture.guards import user_line
+from torchtract.capture.signature import known_dataclasses
+from torchtract.capture.symbolic_calls import REPLACEMENTS
+from torchtract.capture.symbolic_math import symbolic_math
 from torchtract.errors import CaptureError
-from torchtract.guards import user_line
 from torchtract.recurrent import whole_recurrent_layers
-from torchtract.signature import known_dataclasses
 from torchtract.sizes import resize
-from torchtract.symbolic_calls import REPLACEMENTS
-from torchtract.symbolic_math import symbolic_math
 
 __all__ = ["Tracer", "silent_refusals"]
 
