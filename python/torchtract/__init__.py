@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from torchtract import errors
 from torchtract._native import __version__
-from torchtract.runtime import Fact, Model, Profile, Runnable, load
+from torchtract.runtime import (
+    Fact,
+    Model,
+    Profile,
+    PulsedModel,
+    PulsedRunnable,
+    Runnable,
+    Stream,
+    StreamAxis,
+    load,
+)
 
 if TYPE_CHECKING:
     from torchtract.check import IoReport, check_io
@@ -22,7 +32,11 @@ __all__ = [
     "IoReport",
     "Model",
     "Profile",
+    "PulsedModel",
+    "PulsedRunnable",
     "Runnable",
+    "Stream",
+    "StreamAxis",
     "TractNNEF",
     "__version__",
     "check_io",

@@ -3,6 +3,8 @@
 from torchtract.runtime.fact import Fact, Node
 from torchtract.runtime.model import Model, load
 from torchtract.runtime.profile import Profile
+from torchtract.runtime.pulsed import PulsedModel, PulsedRunnable, StreamAxis
 from torchtract.runtime.runnable import Runnable
+from torchtract.runtime.stream import Stream
 
-__all__ = ["Fact", "Model", "Node", "Profile", "Runnable", "load"]
+__all__ = ["Fact", "Model", "Node", "Profile", "PulsedModel", "PulsedRunnable", "Runnable", "Stream", "StreamAxis", "load"]

@@ -8,6 +8,7 @@ use torchtract_engine::{self as engine, CompileOptions, SymbolValue};
 
 use crate::describe::{FactTuple, NodeTuple, facts, nodes, properties};
 use crate::engine::{call, raise};
+use crate::pulse::PulsedModel;
 use crate::runnable::Runnable;
 
 /// A loaded model.
@@ -51,16 +52,25 @@ impl Model {
     }
 
     fn set(&self, py: Python<'_>, values: &Bound<'_, PyDict>) -> PyResult<Model> {
-        let values = values
-            .iter()
-            .map(|(name, value)| Ok((name.extract()?, value.extract::<SymbolArgument>()?.into())))
-            .collect::<PyResult<Vec<_>>>()?;
+        let values = symbol_values(values)?;
         call(py, || self.0.set(&values)).map(Model)
+    }
+
+    fn pulse(&self, py: Python<'_>, symbol: &str, pulse: i64) -> PyResult<PulsedModel> {
+        call(py, || self.0.pulse(symbol, pulse)).map(PulsedModel::new)
     }
 
     fn compile(&self, py: Python<'_>, threads: usize) -> PyResult<Runnable> {
         call(py, || self.0.compile(CompileOptions { threads })).map(Runnable::new)
     }
+}
+
+/// Symbols' names and values.
+pub fn symbol_values(values: &Bound<'_, PyDict>) -> PyResult<Vec<(String, SymbolValue)>> {
+    values
+        .iter()
+        .map(|(name, value)| Ok((name.extract()?, value.extract::<SymbolArgument>()?.into())))
+        .collect()
 }
 
 /// An `int` or a `str`.
