@@ -24,7 +24,7 @@ from torchtract.runtime import (
 )
 
 if TYPE_CHECKING:
-    from torchtract.check import IoReport, check_io
+    from torchtract.check import IoReport, StreamReport, check_io, check_stream
     from torchtract.export import TractNNEF, export_model_to_nnef
 
 __all__ = [
@@ -37,9 +37,11 @@ __all__ = [
     "Runnable",
     "Stream",
     "StreamAxis",
+    "StreamReport",
     "TractNNEF",
     "__version__",
     "check_io",
+    "check_stream",
     "errors",
     "export_model_to_nnef",
     "load",
@@ -47,6 +49,8 @@ __all__ = [
 
 _NEED_TORCH = {
     "IoReport": "torchtract.check",
+    "StreamReport": "torchtract.check",
+    "check_stream": "torchtract.check",
     "check_io": "torchtract.check",
     "TractNNEF": "torchtract.export",
     "export_model_to_nnef": "torchtract.export",
