@@ -171,14 +171,10 @@ def pools() -> list[Case]:
         Case("avg_pool_overlap", Channels(nn.AvgPool1d(3, 1)), X),
         Case("every_second", lambda x: x[:, ::2], X, (4, 2)),
         Case("every_third_from_1", lambda x: x[:, 1::3], X, (3, 6)),
-        Case("stack_frames", lambda x: x.reshape(x.shape[0], x.shape[1] // 2, 6), X12, (4, 2), EVEN),
         Case("unstack", lambda x: x.reshape(x.shape[0], x.shape[1] * 2, 2), frames(2, 11, 4)),
+        Case("flatten", lambda x: x.flatten(1), X),
         Case("repeat_interleave", lambda x: x.repeat_interleave(2, 1), X),
     ]
-
-
-X12 = frames(2, 12, 3)
-EVEN = ({0: "B", 1: "2*S"},)
 
 
 def memory() -> list[Case]:

@@ -274,6 +274,14 @@ impl Stream {
     /// Refuses a stream that is longer than an assertion allows.
     fn check_length(&self, next: &Position) -> anyhow::Result<()> {
         let pulsed = self.pulsed();
+        if let Some((longest, why)) = &pulsed.limit {
+            ensure!(
+                next.pushed <= *longest,
+                "{}={}: the stream can't get longer than {longest}: {why}",
+                pulsed.symbol,
+                next.pushed
+            );
+        }
         let scope = &pulsed.batch.symbols;
         let assertions = scope.all_assertions();
         let now = next.values(pulsed);

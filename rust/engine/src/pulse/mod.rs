@@ -46,6 +46,8 @@ pub struct PulsedModel {
     pub(crate) pulse: i64,
     pub(crate) inputs: Vec<Option<StreamAxis>>,
     pub(crate) outputs: Vec<Option<StreamAxis>>,
+    /// The longest stream that it takes, and why.
+    pub(crate) limit: Option<(i64, String)>,
 }
 
 impl Model {
@@ -59,9 +61,11 @@ impl Model {
         guarded(Stage::Pulse, || {
             ensure!(pulse > 0, "{symbol}={pulse}: a pulse has at least one frame");
             let graph = self.streamable(&symbol)?;
-            let pulsed = Translator { symbol: &symbol, pulse }.translate_model(&graph);
+            let translator = Translator::new(&symbol, pulse);
+            let pulsed = translator.translate_model(&graph);
             let pulsed = pulsed.map_err(|error| self.refusal(&graph, &symbol, pulse, &error))?;
-            self.pulsed(pulsed, symbol, pulse)
+            let limit = translator.limit.take();
+            Ok(PulsedModel { limit, ..self.pulsed(pulsed, symbol, pulse)? })
         })
     }
 
@@ -102,7 +106,7 @@ impl Model {
         let cause = error.downcast_ref::<Error>().map_or_else(|| describe(error), |e| e.message.clone());
         let mut message = format!("{symbol}={pulse}: {cause}");
         let fits = |pulse: &i64| {
-            let tried = || Ok(Translator { symbol, pulse: *pulse }.translate_model(graph)?);
+            let tried = || Ok(Translator::new(symbol, *pulse).translate_model(graph)?);
             guarded(Stage::Pulse, tried).is_ok()
         };
         if let Some(least) = (1..=TRIED).find(fits) {
@@ -150,6 +154,7 @@ impl Model {
             pulse,
             inputs,
             outputs,
+            limit: None,
         })
     }
 }

@@ -31,6 +31,17 @@ pub(super) enum Treatment {
     PerFrame,
     /// It repeats what it is given along other axes.
     Broadcast,
+    /// It cuts a tensor that does not stream to the stream's length.
+    Table,
+    /// It takes every so many frames, by their positions.
+    EveryFew {
+        /// The first of them.
+        first: usize,
+        /// How many frames there are for each.
+        step: usize,
+    },
+    /// It spreads each frame over several, and these add up.
+    Transposed,
     /// By tract's own pulsifier for it.
     Pulsifier {
         /// Whether what it gives for a frame depends on whether others follow.
@@ -87,13 +98,18 @@ pub(super) fn treatment(
     else {
         bail!("{}", consumes(node));
     };
-    let range = node.op_is::<Range>();
-    if !range && inputs.iter().any(|fact| reads_length(fact, symbol)) {
+    if table(source, node, symbol).is_some() {
+        return Ok(Treatment::Table);
+    }
+    if !node.op_is::<Range>() && inputs.iter().any(|fact| reads_length(fact, symbol)) {
         bail!("it computes with {symbol}, the number of frames, which nobody knows before the \
                stream's end; compute with numbers that don't depend on it");
     }
     if axes.iter().all(Option::is_none) {
         return generator(node, symbol);
+    }
+    if let Some((first, step)) = every_few(source, node, &axes) {
+        return Ok(Treatment::EveryFew { first, step });
     }
     by_operator(source, node, symbol, &axes, node_streams[0])
 }
@@ -187,7 +203,7 @@ fn windows(
         if axes[1..].iter().any(Option::is_some) {
             bail!("its weights come from the stream");
         }
-        return Ok(READS_END);
+        return Ok(if op.is::<Conv>() { READS_END } else { Treatment::Transposed });
     }
     if let Some(op) = node.op_as::<MaxPool>() {
         if op.with_index_outputs.is_some() {
@@ -302,6 +318,68 @@ fn scan(op: &Scan, axes: &[Option<usize>], symbol: &Symbol) -> TractResult<Treat
         bail!("its steps depend on {symbol}, the number of frames");
     }
     Ok(BY_TRACT)
+}
+
+/// A slice of a tensor that does not stream, up to a length that does.
+pub(super) struct Table {
+    pub axis: usize,
+    pub start: i64,
+    pub end: TDim,
+}
+
+/// How `node` cuts a table of positions to the stream's length, if that is what it does.
+pub(super) fn table(source: &TypedModel, node: &TypedNode, symbol: &Symbol) -> Option<Table> {
+    let facts = source.node_input_facts(node.id).ok()?;
+    if axis_of(facts[0], symbol).is_some() {
+        return None;
+    }
+    let (axis, start, end) = if let Some(op) = node.op_as::<Slice>() {
+        (op.axis, op.start.clone(), op.end.clone())
+    } else {
+        let op = node.op_as::<DynSlice>()?;
+        (op.axis, constant(facts[1])?, constant(facts[2])?)
+    };
+    let start = start.as_i64().filter(|start| *start >= 0)?;
+    facts[0].shape[axis].as_i64()?;
+    (end.guess_slope(symbol).0 > 0).then_some(Table { axis, start, end })
+}
+
+/// The number that a value is known to be, or the expression.
+fn constant(fact: &TypedFact) -> Option<TDim> {
+    let value = fact.konst.as_ref()?.cast_to::<TDim>().ok()?;
+    value.try_as_plain_ram().ok()?.as_slice::<TDim>().ok()?.first().cloned()
+}
+
+/// First position and step of a gather that takes every so many frames of the stream.
+fn every_few(
+    source: &TypedModel,
+    node: &TypedNode,
+    axes: &[Option<usize>],
+) -> Option<(usize, usize)> {
+    let op = node.op_as::<Gather>()?;
+    if axes[0] != Some(op.axis) {
+        return None;
+    }
+    let mut positions = source.node(node.inputs[1].node);
+    while !positions.op_is::<Range>() {
+        let same = positions.inputs.iter().map(|input| origin(source, input.node)).collect::<Vec<_>>();
+        let passes = positions.op_is::<Cast>() || positions.op.name() == "BitAnd";
+        if !passes || same.iter().any(|of| *of != same[0]) {
+            return None;
+        }
+        positions = source.node(*same.first()?);
+    }
+    let facts = source.node_input_facts(positions.id).ok()?;
+    let number = |fact| usize::try_from(constant(fact)?.as_i64()?).ok();
+    Some((number(facts[0])?, number(facts[2]).filter(|step| *step > 0)?))
+}
+
+/// The node before all casts before `node`, which it may be itself.
+fn origin(source: &TypedModel, mut node: usize) -> usize {
+    while source.node(node).op_is::<Cast>() {
+        node = source.node(node).inputs[0].node;
+    }
+    node
 }
 
 /// Whether a value is known to be made of `symbol`.

@@ -6,6 +6,7 @@
 //! [`rules`](super::rules) first, delays what arrives early wherever inputs meet, and holds every
 //! wire that comes out against the wire of the batch model.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use anyhow::{Context, ensure};
@@ -15,13 +16,17 @@ use tract_core::internal::{
 };
 use tract_core::model::translator::Translate;
 use tract_core::model::{TypedFact, TypedModel, TypedNode, TypedOp};
-use tract_core::ops::array::MultiBroadcastTo;
+use tract_core::ops::Downsample;
+use tract_core::ops::array::{Gather, MultiBroadcastTo, PadMode};
+use tract_core::ops::math;
 use tract_core::ops::source::TypedSource;
-use tract_core::prelude::{OutletId, Symbol, SymbolValues};
+use tract_core::prelude::{
+    Datum, IntoArcTensor, OutletId, Symbol, SymbolValues, Tensor, tensor0, tensor1,
+};
 use tract_pulse::fact::StreamInfo;
 use tract_pulse::internal::{OpPulsifier, PulsedFact, PulsedModel, PulsedOp};
 use tract_pulse::ops::source;
-use tract_pulse_opl::ops::Delay;
+use tract_pulse_opl::ops::{Delay, PulsePad, PulsedAxisSlice, PulsedRange};
 
 use super::rules::{self, Treatment};
 use crate::graph::Property;
@@ -36,6 +41,20 @@ const MODULES: &str = "torchtract.modules";
 pub(super) struct Translator<'a> {
     pub symbol: &'a Symbol,
     pub pulse: i64,
+    /// The longest stream that the model takes, and why.
+    pub limit: RefCell<Option<(i64, String)>>,
+}
+
+impl Translator<'_> {
+    pub fn new(symbol: &Symbol, pulse: i64) -> Translator<'_> {
+        Translator { symbol, pulse, limit: RefCell::default() }
+    }
+
+    /// A length from which on it can be told how many frames each pulse adds to a wire.
+    fn long(&self) -> i64 {
+        let longest = self.limit.borrow().as_ref().map_or(i64::MAX, |(units, _)| *units);
+        (1000 * self.pulse).min(longest - 3 * self.pulse - 8).max(0)
+    }
 }
 
 type Mapping = HashMap<OutletId, OutletId>;
@@ -110,6 +129,16 @@ impl Translator<'_> {
                 target.wire_node(&node.name, op, &inputs)
             }
             Treatment::Broadcast => self.broadcast(source, node, target, mapping),
+            Treatment::Table => self.table(source, node, target, mapping),
+            Treatment::EveryFew { first, step } => {
+                let axis = rules::axis_of(&node.outputs[0].fact, self.symbol).context("a stream")?;
+                let stride = isize::try_from(step)?;
+                let mut every_few = node.clone();
+                every_few.op = Box::new(Downsample { axis, stride, modulo: first });
+                every_few.inputs.truncate(1);
+                self.pulsify(source, &every_few, target, mapping)
+            }
+            Treatment::Transposed => self.transposed(source, node, target, mapping),
             Treatment::Pulsifier { reads_end } => {
                 let mut inputs = self.synchronize(node, target, mapping)?;
                 if reads_end {
@@ -119,10 +148,105 @@ impl Translator<'_> {
                 }
                 let mut mapping = mapping.clone();
                 mapping.extend(node.inputs.iter().copied().zip(inputs));
-                let (symbol, pulse) = (self.symbol, &pulse);
-                OpPulsifier::pulsify(source, node, target, &mapping, symbol, pulse)?
-                    .with_context(|| format!("tract can't stream {}", node.op.name()))
+                self.pulsify(source, node, target, &mapping)
             }
+        }
+    }
+
+    /// tract's own way for the operator of `node`.
+    fn pulsify(
+        &self,
+        source: &TypedModel,
+        node: &TypedNode,
+        target: &mut PulsedModel,
+        mapping: &Mapping,
+    ) -> TractResult<TVec<OutletId>> {
+        let (symbol, pulse) = (self.symbol, self.pulse.to_dim());
+        OpPulsifier::pulsify(source, node, target, mapping, symbol, &pulse)?
+            .with_context(|| format!("tract can't stream {}", node.op.name()))
+    }
+
+    /// Rows of a table at the positions of the frames. Frames of the last pulse may lie beyond the
+    /// stream's end, and so beyond the table.
+    fn table(
+        &self,
+        source: &TypedModel,
+        node: &TypedNode,
+        target: &mut PulsedModel,
+        mapping: &Mapping,
+    ) -> TractResult<TVec<OutletId>> {
+        let table = rules::table(source, node, self.symbol).context("a table")?;
+        let rows = source.outlet_fact(node.inputs[0])?.shape[table.axis].to_i64()?;
+        let length = |n| length(&table.end, self.symbol, n);
+        let per_pulse = length(2 * self.pulse)? - length(self.pulse)?;
+        let fits = |n: &i64| length(*n).is_ok_and(|end| end <= rows);
+        let longest = (0..=rows).rev().find(fits).context("a table of too few rows")?;
+        self.limit(longest, format!("{} has {rows} rows", layer(source, node)));
+        let positions = PulsedRange {
+            datum_type: i64::datum_type(),
+            start: tensor0(table.start),
+            step: tensor0(1i64),
+            stream_dim: table.end.clone() - table.start,
+            pulse: usize::try_from(per_pulse)?,
+        };
+        let name = &node.name;
+        let positions = target.wire_node(format!("{name}.positions"), positions, &[])?;
+        let last = target.add_const(format!("{name}.last"), tensor1(&[rows - 1]))?;
+        let stream = Some((0, table.end.clone() - table.start));
+        let op = PerFrame { op: Box::new(math::min()), streams: vec![stream] };
+        let within = target.wire_node(format!("{name}.within"), op, &[positions[0], last])?;
+        let stream = Some((table.axis, table.end - table.start));
+        let op = PerFrame { op: Box::new(Gather::new(table.axis)), streams: vec![stream] };
+        target.wire_node(name, op, &[mapping[&node.inputs[0]], within[0]])
+    }
+
+    /// A transposed convolution. tract's pulsifier counts the input's delay in frames of the
+    /// output, so it gets an input that has none: the frames before the stream's first become
+    /// zeros, which add nothing, and belong to it.
+    fn transposed(
+        &self,
+        source: &TypedModel,
+        node: &TypedNode,
+        target: &mut PulsedModel,
+        mapping: &Mapping,
+    ) -> TractResult<TVec<OutletId>> {
+        let name = &node.name;
+        let input = hold_back(self, &format!("{name}.end"), target, mapping[&node.inputs[0]])?;
+        let fact = target.outlet_fact(input)?;
+        let stream = fact.stream.clone().context("a stream")?;
+        let mut mapping = mapping.clone();
+        mapping.insert(node.inputs[0], input);
+        if stream.delay == 0 {
+            return self.pulsify(source, node, target, &mapping);
+        }
+        let zeros = PulsePad {
+            axis: stream.axis,
+            before: stream.delay,
+            after: 0.to_dim(),
+            begin_input: stream.delay,
+            end_input: stream.dim + stream.delay,
+            mode: PadMode::Constant(Tensor::zero_scalar_dt(fact.datum_type)?.into_arc_tensor()),
+            overlap: 0,
+        };
+        let before = fact.shape[stream.axis].to_i64()?;
+        let zeros = target.wire_node(format!("{name}.zeros"), zeros, &[input])?[0];
+        mapping.insert(node.inputs[0], zeros);
+        let spread = self.pulsify(source, node, target, &mapping)?;
+        let output = rules::axis_of(&node.outputs[0].fact, self.symbol).context("a stream")?;
+        let after = target.outlet_fact(spread[0])?.shape[output].to_i64()?;
+        let op = PulsedAxisSlice {
+            axis: output,
+            skip: stream.delay * usize::try_from(after)? / usize::try_from(before)?,
+            take: node.outputs[0].fact.shape[output].clone(),
+        };
+        target.wire_node(format!("{name}.delayed"), op, &spread)
+    }
+
+    /// Notes that streams are no longer than `units`.
+    fn limit(&self, units: i64, why: String) {
+        let mut limit = self.limit.borrow_mut();
+        if limit.as_ref().is_none_or(|(known, _)| units < *known) {
+            *limit = Some((units, why));
         }
     }
 
@@ -161,12 +285,7 @@ impl Translator<'_> {
         let fact = target.outlet_fact(input)?;
         let pulse = match (&fact.stream, fact.pulse()) {
             (Some(_), Some(pulse)) => pulse.clone(),
-            _ => {
-                let (symbol, pulse) = (self.symbol, self.pulse.to_dim());
-                return OpPulsifier::pulsify(
-                    source, node, target, mapping, symbol, &pulse,
-                )?.context("tract can't stream a broadcast");
-            }
+            _ => return self.pulsify(source, node, target, mapping),
         };
         let mut shape = op.shape.clone();
         let axis = rules::axis_of(&node.outputs[0].fact, self.symbol).context("a stream")?;
@@ -188,7 +307,7 @@ impl Translator<'_> {
         let per_pulse = per_pulse.context("a pulse whose length depends on symbols")?;
         let dim = &batch.shape[stream.axis];
         for offset in 0..8 {
-            let at = |turn: i64| length(dim, self.symbol, (1000 + turn) * self.pulse + offset);
+            let at = |turn: i64| length(dim, self.symbol, self.long() + turn * self.pulse + offset);
             for turn in 0..3 {
                 ensure!(
                     at(turn + 1)? - at(turn)? == per_pulse,
@@ -196,7 +315,7 @@ impl Translator<'_> {
                     self.pulse
                 );
             }
-            let n = 1000 * self.pulse + offset;
+            let n = self.long() + offset;
             let told = length(&stream.dim, self.symbol, n)?;
             ensure!(
                 told == length(dim, self.symbol, n)?,
