@@ -68,6 +68,7 @@ def check_stream(
     lengths: Iterable[int] | None = None,
     tolerance: str = "approximate",
     seed: int = 0,
+    pulsed: PulsedModel | None = None,
     **pulse: SupportsIndex,
 ) -> StreamReport:
     """Streams through a model and compares all frames with what the batch model gives.
@@ -83,7 +84,8 @@ def check_stream(
             and its multiples, and a long one.
         tolerance: one of tract's levels; see `check_io`.
         seed: of the random inputs and chunks.
-        pulse: the symbol that streams and its value for one pulse, such as ``S=8``.
+        pulsed: the pulsed model, where there is one already.
+        pulse: else the symbol that streams and its value for one pulse, such as ``S=8``.
 
     Returns:
         A row for each output of each stream.
@@ -98,7 +100,8 @@ def check_stream(
         raise ValueError(
             f"tolerance={tolerance!r}: there is no such level; use one of {', '.join(LEVELS)}."
         )
-    check = _Check(model, model.pulse(**pulse), dict(inputs or {}), tolerance, seed)
+    pulsed = pulsed or model.pulse(**pulse)
+    check = _Check(model, pulsed, dict(inputs or {}), tolerance, seed)
     for length in check.lengths() if lengths is None else lengths:
         check.run(length)
     if not check.rows:
@@ -130,7 +133,7 @@ class _Check:
 
     def lengths(self) -> list[int]:
         """Lengths below, at and above what a pulse and the delay make special."""
-        pulse = self._pulsed.pulse
+        pulse = self._pulsed.pulse_size
         behind = max(
             -(-s.delay * pulse // s.pulse) for s in self._pulsed.output_streams.values() if s
         )
@@ -180,7 +183,7 @@ class _Check:
 
     def _at_random(self, length: int) -> list[int]:
         chunks = []
-        largest = 3 * self._pulsed.pulse
+        largest = 3 * self._pulsed.pulse_size
         while sum(chunks) < length:
             wanted = int(self._random.choice([0, 1, self._random.integers(0, largest + 1)]))
             chunks.append(min(wanted, length - sum(chunks)))
@@ -202,7 +205,7 @@ class _Check:
             cut = {}
             for name, axis in self._pulsed.input_streams.items():
                 if axis is not None:
-                    unit = axis.pulse // self._pulsed.pulse
+                    unit = axis.pulse // self._pulsed.pulse_size
                     frames = slice(start * unit, (start + chunk) * unit)
                     cut[name] = inputs[name][(slice(None),) * axis.axis + (frames,)]
             yield cut

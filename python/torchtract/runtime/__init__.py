@@ -1,7 +1,8 @@
 """Load NNEF models into tract, look at them, run and measure them. Needs numpy, not torch."""
 
 from torchtract.runtime.fact import Fact, Node
-from torchtract.runtime.model import Model, load
+from torchtract.runtime.load import load
+from torchtract.runtime.model import Model
 from torchtract.runtime.profile import Profile
 from torchtract.runtime.pulsed import PulsedModel, PulsedRunnable, StreamAxis
 from torchtract.runtime.runnable import Runnable

@@ -1,37 +1,20 @@
-"""Loading a model, looking at it, setting its symbols."""
+"""A loaded model: looking at it, setting its symbols."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from torchtract import _native
 from torchtract.errors import PulseError
 from torchtract.runtime.fact import Fact, Node, describe
 from torchtract.runtime.origin import Origin
 from torchtract.runtime.profile import Profile
-from torchtract.runtime.pulsed import PulsedModel
 from torchtract.runtime.runnable import Runnable
 from torchtract.runtime.symbols import symbol_values
 from torchtract.runtime.tables import Table
 
-
-def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Model:
-    """Loads an NNEF model into tract.
-
-    Args:
-        source: path of a ``.nnef.tgz``, a ``.nnef.tar`` or a folder, or the bytes of an archive.
-
-    Raises:
-        LoadError: there is no such file, it is no archive or a damaged one, or its graph or its
-            weights are not what tract takes.
-    """
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        origin = Origin(bytes(source))
-    else:
-        origin = Origin.at(Path(source))
-    return Model(origin.load(), origin)
+if TYPE_CHECKING:
+    from torchtract.runtime.pulsed import PulsedModel
 
 
 class Model:
@@ -103,6 +86,8 @@ class Model:
                 that length, and which lengths do.
             SymbolError: there is no such symbol, or it has a value already.
         """
+        from torchtract.runtime.pulsed import PulsedModel
+
         if len(pulse) != 1:
             given = ", ".join(f"{name}={value}" for name, value in pulse.items())
             raise PulseError(f"pulse({given}): one symbol streams, give exactly one")

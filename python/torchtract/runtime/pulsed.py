@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from pathlib import Path
+from typing import Any, SupportsIndex
 
 from torchtract import _native
-from torchtract.errors import RunError
-from torchtract.runtime.fact import Fact, Node
+from torchtract.errors import PulseError, RunError
+from torchtract.runtime.fact import Fact
+from torchtract.runtime.model import Model
+from torchtract.runtime.runnable import Runnable
 from torchtract.runtime.stream import Stream
 from torchtract.runtime.symbols import symbol_values
 from torchtract.runtime.tables import Table
-
-if TYPE_CHECKING:
-    from torchtract.runtime.model import Model
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,16 @@ class StreamAxis:
     delay: int
 
 
-class PulsedModel:
+class PulsedModel(Model):
     """A model that computes a pulse of frames at a time. Immutable: `set` gives another one.
 
     Attributes:
         symbol: name of the symbol whose stream is cut into pulses.
-        pulse: its value for one pulse.
+        pulse_size: its value for one pulse.
         inputs: facts of the inputs, one pulse long.
         outputs: facts of the outputs, one pulse long.
         symbols: names of the other symbols without a value.
+        assertions: what the file asserts of these.
         input_streams: by the inputs' names, how each takes part in the stream, None if not.
         output_streams: by the outputs' names, likewise.
     """
@@ -49,14 +51,12 @@ class PulsedModel:
     def __init__(
         self, native: _native.PulsedModel, source: Model, settings: tuple[dict[str, Any], ...] = ()
     ) -> None:
-        self._native = native
+        super().__init__(native.model(), source._origin)
+        self._pulsed = native
         self._source = source
         self._settings = settings
         self.symbol = native.symbol()
-        self.pulse = native.pulse()
-        self.inputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.inputs())
-        self.outputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.outputs())
-        self.symbols: tuple[str, ...] = tuple(native.symbols())
+        self.pulse_size = native.pulse()
         self.input_streams = _streams(self.inputs, native.input_axes())
         self.output_streams = _streams(self.outputs, native.output_axes())
 
@@ -65,14 +65,17 @@ class PulsedModel:
         """Frames that the latest output comes behind: the largest of `output_streams`' delays."""
         return max(stream.delay for stream in self.output_streams.values() if stream)
 
-    @property
-    def properties(self) -> dict[str, Any]:
-        """The model's properties: text as ``str``, numbers as Python numbers or arrays."""
-        return self._native.properties()
+    def pulse(self, /, **pulse: SupportsIndex) -> PulsedModel:
+        """Refuses: one symbol streams, and one does already.
 
-    def nodes(self) -> list[Node]:
-        """The nodes, in an order in which they can be computed."""
-        return [Node.of(*node) for node in self._native.nodes()]
+        Raises:
+            PulseError: always.
+        """
+        given = ", ".join(f"{name}={value}" for name, value in pulse.items())
+        raise PulseError(
+            f"pulse({given}): the model is pulsed already, {self.symbol}={self.pulse_size}, and "
+            "one symbol streams; pulse the model that it was made from"
+        )
 
     def set(self, /, **symbols: SupportsIndex | str) -> PulsedModel:
         """Gives the model with values for some of its other symbols.
@@ -84,7 +87,7 @@ class PulsedModel:
             SymbolError: as for `Model.set`, or the symbol is the stream's.
         """
         values = symbol_values(symbols)
-        return PulsedModel(self._native.set(values), self._source, (*self._settings, values))
+        return PulsedModel(self._pulsed.set(values), self._source, (*self._settings, values))
 
     def compile(self, *, threads: int = 1) -> PulsedRunnable:
         """Optimises the model for this machine's processor.
@@ -97,51 +100,59 @@ class PulsedModel:
         """
         if threads < 1:
             raise ValueError(f"threads={threads}: at least one is needed")
-        return PulsedRunnable(self._native.compile(threads), self, threads)
+        return PulsedRunnable(self._pulsed.compile(threads), self, threads)
 
-    def __copy__(self) -> PulsedModel:
-        return self
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model as an archive that tract runs, a pulse at each turn of a state.
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> PulsedModel:
-        return self
+        Its properties tell how: ``pulse.delay`` has the frames of each output to be dropped,
+        ``pulse.input_axes`` and ``pulse.output_axes`` the axes of the frames, -1 where there is
+        none. `load` of it streams at once.
+
+        Args:
+            path: where to; compressed if it ends in ``gz``. A file that is there is replaced.
+
+        Raises:
+            PulseError: tract can't write a layer, or can't read what it writes.
+        """
+        self._pulsed.save(Path(path))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self._source, self.symbol, self.pulse, self._settings)
+        return _restore, (self._source, self.symbol, self.pulse_size, self._settings)
 
     def _table(self) -> Table:
-        streams = (("input", self.inputs, self.input_streams), ("output", self.outputs, self.output_streams))
+        streams = (
+            ("input", self.inputs, self.input_streams),
+            ("output", self.outputs, self.output_streams),
+        )
         rows = [
             (kind, fact.name, fact.spec, *_cells(of[fact.name]))
             for kind, facts, of in streams
             for fact in facts
         ]
         rows += [("symbol", name, "", "", "", "") for name in self.symbols]
-        title = f"PulsedModel, {self.symbol}={self.pulse}"
-        return Table(title, ("", "name", "shape and type", ">axis", ">pulse", ">delay"), tuple(rows))
-
-    def __repr__(self) -> str:
-        return self._table().text()
-
-    def _repr_html_(self) -> str:
-        return self._table().html()
+        columns = ("", "name", "shape and type", ">axis", ">pulse", ">delay")
+        return Table(f"PulsedModel, {self.symbol}={self.pulse_size}", columns, tuple(rows))
 
 
-class PulsedRunnable:
+class PulsedRunnable(Runnable):
     """A pulsed model compiled for this machine, for any number of streams.
+
+    A call computes one pulse, as the first of a stream: use `stream` for a stream.
 
     Attributes:
         model: the model it was compiled from.
-        inputs: facts of what a stream takes, in order, as the batch model has them.
+        inputs: facts of the inputs, one pulse long.
         outputs: facts of the outputs, one pulse long.
+        stream_inputs: facts of what a stream takes, in order, as the batch model has them.
         threads: how many threads share the work of a pulse.
     """
 
     def __init__(self, native: _native.PulsedRunnable, model: PulsedModel, threads: int) -> None:
-        self._native = native
+        super().__init__(native.runnable(), model._origin, threads)
+        self._pulsed = native
         self.model = model
-        self.inputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.inputs())
-        self.outputs = model.outputs
-        self.threads = threads
+        self.stream_inputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.inputs())
 
     def stream(self, fixed: Mapping[str, Any] | None = None, /, **named: Any) -> Stream:
         """Begins a stream.
@@ -154,22 +165,18 @@ class PulsedRunnable:
             RunError: one is missing, unknown, streams, or does not fit the model.
         """
         fixed = {**(fixed or {}), **named}
-        names = [fact.name for fact in self.inputs]
-        if unknown := [name for name in fixed if name not in names]:
-            raise RunError(f"input {unknown[0]}: unknown, the model takes {', '.join(names)}")
-        native = self._native.stream([fixed.get(name) for name in names])
-        return Stream(native, self)
-
-    def nodes(self) -> list[Node]:
-        """The nodes of the compiled network, in an order in which they can be computed."""
-        return [Node.of(*node) for node in self._native.nodes()]
+        if unknown := [name for name in fixed if name not in self._names]:
+            takes = ", ".join(self._names)
+            raise RunError(f"input {unknown[0]}: unknown, the model takes {takes}")
+        return Stream(self._pulsed.stream([fixed.get(name) for name in self._names]), self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _compile, (self.model, self.threads)
 
-    def __repr__(self) -> str:
+    def _table(self) -> Table:
         table = self.model._table()
-        return Table(f"Runnable of {table.title}", table.columns, table.rows).text()
+        title = f"PulsedRunnable, {self.model.symbol}={self.model.pulse_size}"
+        return Table(title, table.columns, table.rows)
 
 
 def _streams(
@@ -188,7 +195,8 @@ def _cells(stream: StreamAxis | None) -> tuple[str, str, str]:
 def _restore(
     source: Model, symbol: str, pulse: int, settings: tuple[dict[str, Any], ...]
 ) -> PulsedModel:
-    model = source.pulse(**{symbol: pulse})
+    opened = source._native.opened()
+    model = source.pulse(**{symbol: pulse}) if opened is None else PulsedModel(opened, source)
     for values in settings:
         model = model.set(**values)
     return model

@@ -23,7 +23,7 @@ class Stream:
         self._native = native
         self._runnable = runnable
         streams = runnable.model.input_streams
-        self._names = [fact.name for fact in runnable.inputs if streams[fact.name]]
+        self._names = [fact.name for fact in runnable.stream_inputs if streams[fact.name]]
 
     def push(self, /, *chunks: Any, **named: Any) -> Any:
         """Takes the next frames and gives those that are ready.
@@ -86,11 +86,11 @@ class Stream:
         """Frames, counted as `position` is, from a frame's arrival to its output at the latest."""
         model = self._runnable.model
         behind = [
-            -(-stream.delay * model.pulse // stream.pulse)
+            -(-stream.delay * model.pulse_size // stream.pulse)
             for stream in model.output_streams.values()
             if stream
         ]
-        return max(behind) + model.pulse - 1
+        return max(behind) + model.pulse_size - 1
 
     @overload
     def over(self, source: AsyncIterable[Any]) -> AsyncIterator[Any]: ...
@@ -134,4 +134,4 @@ class Stream:
     def __repr__(self) -> str:
         model = self._runnable.model
         state = "ended" if self.ended else "open"
-        return f"Stream({state}, {model.symbol}={self.position}, pulse {model.pulse})"
+        return f"Stream({state}, {model.symbol}={self.position}, pulse {model.pulse_size})"

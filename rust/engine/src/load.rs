@@ -69,7 +69,7 @@ fn load(source: &str, read: impl FnOnce() -> anyhow::Result<ProtoModel>) -> Resu
 }
 
 /// NNEF with every set of operators that tract has.
-static NNEF: LazyLock<Nnef> = LazyLock::new(|| {
+pub(crate) static NNEF: LazyLock<Nnef> = LazyLock::new(|| {
     let mut nnef = tract_nnef::nnef()
         .with_tract_resource()
         .with_tract_extra()

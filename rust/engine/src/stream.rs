@@ -20,7 +20,7 @@ const FAR: i64 = 1 << 50;
 /// A pulsed model optimised for this processor, for any number of streams.
 #[derive(Debug)]
 pub struct PulsedRunnable {
-    runnable: Runnable,
+    runnable: Arc<Runnable>,
     pulsed: PulsedModel,
     /// What the inputs of the batch model must be.
     signature: Signature,
@@ -71,7 +71,7 @@ impl PulsedModel {
         let runnable = self.model.compile(options)?;
         guarded(Stage::Compile, || {
             let signature = Signature::new(&self.batch)?;
-            Ok(PulsedRunnable { runnable, pulsed: self.clone(), signature })
+            Ok(PulsedRunnable { runnable: Arc::new(runnable), pulsed: self.clone(), signature })
         })
     }
 }
@@ -83,7 +83,7 @@ impl PulsedRunnable {
     }
 
     /// The compiled network for one pulse.
-    pub fn runnable(&self) -> &Runnable {
+    pub fn runnable(&self) -> &Arc<Runnable> {
         &self.runnable
     }
 

@@ -1,6 +1,7 @@
 //! `_native.Model`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -14,6 +15,12 @@ use crate::runnable::Runnable;
 /// A loaded model.
 #[pyclass(frozen, module = "torchtract._native")]
 pub struct Model(engine::Model);
+
+impl Model {
+    pub fn new(model: engine::Model) -> Model {
+        Model(model)
+    }
+}
 
 #[pymethods]
 impl Model {
@@ -56,12 +63,17 @@ impl Model {
         call(py, || self.0.set(&values)).map(Model)
     }
 
+    /// The pulsed model that it is, if its file says so.
+    fn opened(&self, py: Python<'_>) -> PyResult<Option<PulsedModel>> {
+        Ok(call(py, || engine::PulsedModel::open(&self.0))?.map(PulsedModel::new))
+    }
+
     fn pulse(&self, py: Python<'_>, symbol: &str, pulse: i64) -> PyResult<PulsedModel> {
         call(py, || self.0.pulse(symbol, pulse)).map(PulsedModel::new)
     }
 
     fn compile(&self, py: Python<'_>, threads: usize) -> PyResult<Runnable> {
-        call(py, || self.0.compile(CompileOptions { threads })).map(Runnable::new)
+        call(py, || self.0.compile(CompileOptions { threads })).map(|r| Runnable::new(Arc::new(r)))
     }
 }
 

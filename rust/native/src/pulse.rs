@@ -1,5 +1,6 @@
 //! `_native.PulsedModel`, `_native.PulsedRunnable` and `_native.Stream`.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
@@ -7,9 +8,10 @@ use pyo3::types::{PyDict, PyTuple};
 use torchtract_engine::{self as engine, CompileOptions, StreamAxis, Tensor};
 
 use crate::array::{from_tensor, to_tensor};
-use crate::describe::{FactTuple, NodeTuple, facts, nodes, properties};
-use crate::engine::{call, raise};
-use crate::model::symbol_values;
+use crate::describe::{FactTuple, facts};
+use crate::engine::call;
+use crate::model::{Model, symbol_values};
+use crate::runnable::Runnable;
 
 /// `(axis, pulse, delay)`, for each input or output that streams.
 type AxisTuple = Option<(usize, usize, usize)>;
@@ -30,16 +32,9 @@ impl PulsedModel {
 
 #[pymethods]
 impl PulsedModel {
-    fn inputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<FactTuple<'py>>> {
-        facts(py, self.0.model().inputs())
-    }
-
-    fn outputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<FactTuple<'py>>> {
-        facts(py, self.0.model().outputs())
-    }
-
-    fn symbols(&self) -> &[String] {
-        self.0.model().symbols()
+    /// The pulsed network, whose inputs and outputs are one pulse long.
+    fn model(&self) -> Model {
+        Model::new(self.0.model().clone())
     }
 
     fn symbol(&self) -> String {
@@ -58,17 +53,13 @@ impl PulsedModel {
         axes(self.0.outputs())
     }
 
-    fn properties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        properties(py, self.0.model().properties().map_err(raise)?)
-    }
-
-    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Vec<NodeTuple<'py>>> {
-        nodes(py, call(py, || self.0.model().nodes())?)
-    }
-
     fn set(&self, py: Python<'_>, values: &Bound<'_, PyDict>) -> PyResult<PulsedModel> {
         let values = symbol_values(values)?;
         call(py, || self.0.set(&values)).map(PulsedModel)
+    }
+
+    fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        call(py, || self.0.save(&path))
     }
 
     fn compile(&self, py: Python<'_>, threads: usize) -> PyResult<PulsedRunnable> {
@@ -88,8 +79,9 @@ impl PulsedRunnable {
         facts(py, self.0.inputs())
     }
 
-    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Vec<NodeTuple<'py>>> {
-        nodes(py, call(py, || self.0.runnable().nodes())?)
+    /// The compiled network for one pulse.
+    fn runnable(&self) -> Runnable {
+        Runnable::new(Arc::clone(self.0.runnable()))
     }
 
     /// A stream with a value for each input that does not stream, and `None` for the others.

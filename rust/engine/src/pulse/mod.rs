@@ -1,5 +1,7 @@
 //! Models that compute a stream of frames, a pulse of them at a time.
 
+mod archive;
+mod rewrite;
 mod rules;
 mod translate;
 
@@ -8,11 +10,13 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, ensure};
 use tract_core::internal::TDim;
 use tract_core::model::translator::Translate;
+use tract_core::ops::identity::Identity;
 use tract_core::optim::TypedPass;
 use tract_core::optim::propagate_roi::PropagateRoi;
 use tract_core::prelude::{OutletId, Symbol, TypedModel};
 use tract_pulse::internal::{PulsedFact, PulsedModelExt};
 use tract_pulse::ops::diag_gather::detect_diag_gather;
+use tract_pulse_opl::ops::PulsedAxisSlice;
 
 use crate::guard::{describe, guarded};
 use crate::symbol::SymbolValue;
@@ -92,6 +96,8 @@ impl Model {
         detect_diag_gather(&mut graph)?;
         PropagateRoi.run_direct(&mut graph)?;
         graph.declutter()?;
+        rewrite::every_few_frames(&mut graph, symbol)?;
+        graph.declutter()?;
         Ok(graph)
     }
 
@@ -142,7 +148,12 @@ impl Model {
         let (inputs, outputs) = (axes(pulsed.input_outlets()?)?, axes(pulsed.output_outlets()?)?);
         ensure!(outputs.iter().any(Option::is_some), "{symbol}: no output depends on the stream");
         let names: Vec<String> = self.outputs().iter().map(|fact| fact.name.clone()).collect();
-        let graph = pulsed.into_typed()?.into_decluttered()?;
+        let mut graph = pulsed.into_typed()?;
+        for node in graph.nodes.iter_mut().filter(|node| node.op_is::<PulsedAxisSlice>()) {
+            // What it says of the stream is known by now; tract has no way to write it.
+            node.op = Box::new(Identity);
+        }
+        graph.declutter()?;
         let mut batch = TypedModel { symbols: self.graph.symbols.clone(), ..TypedModel::default() };
         for (i, fact) in self.inputs().iter().enumerate() {
             batch.add_source(&*fact.name, self.graph.input_fact(i)?.without_value())?;

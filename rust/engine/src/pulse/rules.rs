@@ -31,15 +31,10 @@ pub(super) enum Treatment {
     PerFrame,
     /// It repeats what it is given along other axes.
     Broadcast,
+    /// It counts frames.
+    Positions,
     /// It cuts a tensor that does not stream to the stream's length.
     Table,
-    /// It takes every so many frames, by their positions.
-    EveryFew {
-        /// The first of them.
-        first: usize,
-        /// How many frames there are for each.
-        step: usize,
-    },
     /// It spreads each frame over several, and these add up.
     Transposed,
     /// By tract's own pulsifier for it.
@@ -108,9 +103,6 @@ pub(super) fn treatment(
     if axes.iter().all(Option::is_none) {
         return generator(node, symbol);
     }
-    if let Some((first, step)) = every_few(source, node, &axes) {
-        return Ok(Treatment::EveryFew { first, step });
-    }
     by_operator(source, node, symbol, &axes, node_streams[0])
 }
 
@@ -129,7 +121,7 @@ fn consumes(node: &TypedNode) -> String {
 /// A node that makes a stream out of what is none.
 fn generator(node: &TypedNode, symbol: &Symbol) -> TractResult<Treatment> {
     if node.op_is::<Range>() {
-        return Ok(BY_TRACT);
+        return Ok(Treatment::Positions);
     }
     if node.op_is::<MultiBroadcastTo>() {
         return Ok(Treatment::Broadcast);
@@ -345,41 +337,9 @@ pub(super) fn table(source: &TypedModel, node: &TypedNode, symbol: &Symbol) -> O
 }
 
 /// The number that a value is known to be, or the expression.
-fn constant(fact: &TypedFact) -> Option<TDim> {
+pub(super) fn constant(fact: &TypedFact) -> Option<TDim> {
     let value = fact.konst.as_ref()?.cast_to::<TDim>().ok()?;
     value.try_as_plain_ram().ok()?.as_slice::<TDim>().ok()?.first().cloned()
-}
-
-/// First position and step of a gather that takes every so many frames of the stream.
-fn every_few(
-    source: &TypedModel,
-    node: &TypedNode,
-    axes: &[Option<usize>],
-) -> Option<(usize, usize)> {
-    let op = node.op_as::<Gather>()?;
-    if axes[0] != Some(op.axis) {
-        return None;
-    }
-    let mut positions = source.node(node.inputs[1].node);
-    while !positions.op_is::<Range>() {
-        let same = positions.inputs.iter().map(|input| origin(source, input.node)).collect::<Vec<_>>();
-        let passes = positions.op_is::<Cast>() || positions.op.name() == "BitAnd";
-        if !passes || same.iter().any(|of| *of != same[0]) {
-            return None;
-        }
-        positions = source.node(*same.first()?);
-    }
-    let facts = source.node_input_facts(positions.id).ok()?;
-    let number = |fact| usize::try_from(constant(fact)?.as_i64()?).ok();
-    Some((number(facts[0])?, number(facts[2]).filter(|step| *step > 0)?))
-}
-
-/// The node before all casts before `node`, which it may be itself.
-fn origin(source: &TypedModel, mut node: usize) -> usize {
-    while source.node(node).op_is::<Cast>() {
-        node = source.node(node).inputs[0].node;
-    }
-    node
 }
 
 /// Whether a value is known to be made of `symbol`.

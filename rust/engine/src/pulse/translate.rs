@@ -6,27 +6,27 @@
 //! [`rules`](super::rules) first, delays what arrives early wherever inputs meet, and holds every
 //! wire that comes out against the wire of the batch model.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use tract_core::internal::{
     EvalOp, Op, SpecialOps as _, StaticName, TDim, TValue, TVec, ToDim, TractResult, as_op,
     not_a_typed_op, not_out_of_plan,
 };
 use tract_core::model::translator::Translate;
 use tract_core::model::{TypedFact, TypedModel, TypedNode, TypedOp};
-use tract_core::ops::Downsample;
 use tract_core::ops::array::{Gather, MultiBroadcastTo, PadMode};
 use tract_core::ops::math;
 use tract_core::ops::source::TypedSource;
 use tract_core::prelude::{
-    Datum, IntoArcTensor, OutletId, Symbol, SymbolValues, Tensor, tensor0, tensor1,
+    IntoArcTensor, OutletId, Symbol, SymbolValues, Tensor, tensor0, tensor1,
 };
 use tract_pulse::fact::StreamInfo;
 use tract_pulse::internal::{OpPulsifier, PulsedFact, PulsedModel, PulsedOp};
 use tract_pulse::ops::source;
-use tract_pulse_opl::ops::{Delay, PulsePad, PulsedAxisSlice, PulsedRange};
+use tract_pulse_opl::ops::{Delay, PulsePad, PulsedAxisSlice, PulsedCumSum};
 
 use super::rules::{self, Treatment};
 use crate::graph::Property;
@@ -81,7 +81,7 @@ impl Translate<TypedFact, Box<dyn TypedOp>, PulsedFact, Box<dyn PulsedOp>> for T
 }
 
 /// The PyTorch module that `node` comes from, where the file tells, and the node.
-fn layer(source: &TypedModel, node: &TypedNode) -> String {
+pub(super) fn layer(source: &TypedModel, node: &TypedNode) -> String {
     let told = format!("{} {}", node.op.name(), node.name);
     let modules = match source.properties.get(MODULES).map(|value| Property::new(value)) {
         Some(Ok(Property::Text(paths))) => paths,
@@ -129,15 +129,8 @@ impl Translator<'_> {
                 target.wire_node(&node.name, op, &inputs)
             }
             Treatment::Broadcast => self.broadcast(source, node, target, mapping),
+            Treatment::Positions => self.positions(source, node, target, mapping),
             Treatment::Table => self.table(source, node, target, mapping),
-            Treatment::EveryFew { first, step } => {
-                let axis = rules::axis_of(&node.outputs[0].fact, self.symbol).context("a stream")?;
-                let stride = isize::try_from(step)?;
-                let mut every_few = node.clone();
-                every_few.op = Box::new(Downsample { axis, stride, modulo: first });
-                every_few.inputs.truncate(1);
-                self.pulsify(source, &every_few, target, mapping)
-            }
             Treatment::Transposed => self.transposed(source, node, target, mapping),
             Treatment::Pulsifier { reads_end } => {
                 let mut inputs = self.synchronize(node, target, mapping)?;
@@ -166,6 +159,30 @@ impl Translator<'_> {
             .with_context(|| format!("tract can't stream {}", node.op.name()))
     }
 
+    /// Numbers that go up or down from frame to frame.
+    fn positions(
+        &self,
+        source: &TypedModel,
+        node: &TypedNode,
+        target: &mut PulsedModel,
+        mapping: &Mapping,
+    ) -> TractResult<TVec<OutletId>> {
+        let fact = &node.outputs[0].fact;
+        let inputs = source.node_input_facts(node.id)?;
+        let (Some(start), Some(step)) = (&inputs[0].konst, &inputs[2].konst) else {
+            bail!("it starts or goes on by what is known only while the model runs; use numbers");
+        };
+        if !fact.datum_type.is_number() {
+            return self.pulsify(source, node, target, mapping);
+        }
+        let length = |n| length(&fact.shape[0], self.symbol, n);
+        let per_pulse = length(self.long() + self.pulse)? - length(self.long())?;
+        let cast = |tensor: &Tensor| tensor.cast_to_dt(fact.datum_type).map(Cow::into_owned);
+        let from = (cast(start)?, cast(step)?);
+        let stream = (0, fact.shape[0].clone());
+        count(&node.name, target, from, usize::try_from(per_pulse)?, stream)
+    }
+
     /// Rows of a table at the positions of the frames. Frames of the last pulse may lie beyond the
     /// stream's end, and so beyond the table.
     fn table(
@@ -182,15 +199,11 @@ impl Translator<'_> {
         let fits = |n: &i64| length(*n).is_ok_and(|end| end <= rows);
         let longest = (0..=rows).rev().find(fits).context("a table of too few rows")?;
         self.limit(longest, format!("{} has {rows} rows", layer(source, node)));
-        let positions = PulsedRange {
-            datum_type: i64::datum_type(),
-            start: tensor0(table.start),
-            step: tensor0(1i64),
-            stream_dim: table.end.clone() - table.start,
-            pulse: usize::try_from(per_pulse)?,
-        };
         let name = &node.name;
-        let positions = target.wire_node(format!("{name}.positions"), positions, &[])?;
+        let stream = (0, table.end.clone() - table.start);
+        let from = (tensor0(table.start), tensor0(1i64));
+        let pulse = usize::try_from(per_pulse)?;
+        let positions = count(&format!("{name}.positions"), target, from, pulse, stream)?;
         let last = target.add_const(format!("{name}.last"), tensor1(&[rows - 1]))?;
         let stream = Some((0, table.end.clone() - table.start));
         let op = PerFrame { op: Box::new(math::min()), streams: vec![stream] };
@@ -324,6 +337,31 @@ impl Translator<'_> {
         }
         Ok(())
     }
+}
+
+/// Numbers from `from.0` on, by steps of `from.1`: as a running sum of ones, since tract can't write
+/// the streaming range that it has.
+fn count(
+    name: &str,
+    target: &mut PulsedModel,
+    from: (Tensor, Tensor),
+    pulse: usize,
+    stream: (usize, TDim),
+) -> TractResult<TVec<OutletId>> {
+    let (start, step) = from;
+    let dt = start.datum_type();
+    let ones = tensor0(1i64).cast_to_dt(dt)?.broadcast_scalar_to_shape(&[pulse])?;
+    let ones = target.add_const(format!("{name}.ones"), ones)?;
+    let start = target.add_const(format!("{name}.start"), start.into_shape(&[1])?)?;
+    let step = target.add_const(format!("{name}.step"), step.into_shape(&[1])?)?;
+    let sum = PulsedCumSum { axis: 0, exclusive: true, skip: 0 };
+    let streams = vec![Some(stream)];
+    let op = PerFrame { op: Box::new(sum), streams: streams.clone() };
+    let turns = target.wire_node(format!("{name}.count"), op, &[ones])?[0];
+    let op = PerFrame { op: Box::new(math::mul()), streams: streams.clone() };
+    let steps = target.wire_node(format!("{name}.steps"), op, &[turns, step])?[0];
+    let op = PerFrame { op: Box::new(math::add()), streams };
+    target.wire_node(name, op, &[steps, start])
 }
 
 /// `dim`, a length, where the symbol is `value`.

@@ -1,0 +1,53 @@
+"""Every small module streams as the batch model computes, or is refused: none gives other numbers."""
+
+from __future__ import annotations
+
+import pytest
+from harness import export
+from streaming.refused import REFUSED
+from streaming.streamable import STREAMABLE, Case
+
+from torchtract import Model, check_stream, load
+from torchtract.errors import PulseError
+
+#: Layers that tract 0.23.9 streams but has no way to write.
+UNWRITTEN = ("transposed", "down_and_up", "concat_token")
+
+
+def exported(case: Case) -> Model:
+    names = [f"x{i}" for i in range(len(case.args))]
+    axes = dict(zip(names, case.axes, strict=True))
+    return export(case.module, *case.args, dynamic_axes=axes, input_names=names)
+
+
+def named(cases: list[Case]) -> list[object]:
+    return [pytest.param(case, id=case.name) for case in cases]
+
+
+def test_the_table_is_large_enough() -> None:
+    assert len({case.name for case in STREAMABLE}) == len(STREAMABLE) >= 60
+    assert len({case.name for case in REFUSED}) == len(REFUSED) >= 40
+
+
+@pytest.mark.parametrize("case", named(STREAMABLE))
+def test_streams(case: Case, tmp_path) -> None:
+    model = exported(case)
+    for pulse in case.pulses:
+        report = check_stream(model, S=pulse)
+        assert max(row.frames for row in report.rows) >= 2
+        saved = tmp_path / f"pulse{pulse}.nnef.tgz"
+        pulsed = model.pulse(S=pulse)
+        if any(name in case.name for name in UNWRITTEN) and case.name != "transpose":
+            with pytest.raises(PulseError, match="tract can't write a streaming"):
+                pulsed.save(saved)
+            continue
+        pulsed.save(saved)
+        check_stream(model, pulsed=load(saved))
+
+
+@pytest.mark.parametrize("case", named(REFUSED))
+def test_is_refused(case: Case) -> None:
+    model = exported(case)
+    for pulse in case.pulses:
+        with pytest.raises(PulseError, match=f"^S={pulse}: "):
+            model.pulse(S=pulse)
