@@ -8,13 +8,13 @@ use anyhow::{Context, bail, ensure};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tract_core::internal::{DimLike as _, TDim};
-use tract_core::ops::scan::Scan;
 use tract_core::prelude::{IntoArcTensor, OutletId, Tensor, TypedModel, tensor0, tensor1};
 
 use super::translate::layer;
 use super::{PulsedModel, StreamAxis};
 use crate::guard::guarded;
-use crate::load::{NNEF, load_bytes};
+use super::writable::{WRITER, prepare};
+use crate::load::load_bytes;
 use crate::{Error, Model, Result, Stage};
 
 const DELAY: &str = "pulse.delay";
@@ -54,9 +54,9 @@ impl PulsedModel {
                     );
                 }
             }
-            name_apart(&mut graph);
+            prepare(&mut graph, &self.symbol)?;
             self.describe(&mut graph);
-            let archive = NNEF.write_to_tar(&graph, vec![])?;
+            let archive = WRITER.write_to_tar(&graph, vec![])?;
             self.check(&archive)?;
             Ok(archive)
         })
@@ -128,20 +128,6 @@ impl PulsedModel {
             "tract wrote {} where there was {}", told(&again), told(self)
         );
         Ok(())
-    }
-}
-
-/// Gives every value of a scan's body a name of its own: tract refuses to read a body in which a
-/// parameter is called as a result is.
-fn name_apart(graph: &mut TypedModel) {
-    for (scan, node) in graph.nodes.iter_mut().enumerate() {
-        if let Some(op) = node.op_as_mut::<Scan>() {
-            op.body.outlet_labels.clear();
-            for (id, inner) in op.body.nodes.iter_mut().enumerate() {
-                inner.name = format!("scan{scan}_{id}");
-            }
-            name_apart(&mut op.body);
-        }
     }
 }
 

@@ -4,6 +4,7 @@ mod archive;
 mod rewrite;
 mod rules;
 mod translate;
+mod writable;
 
 use std::sync::Arc;
 
@@ -139,7 +140,7 @@ impl Model {
                 axis: stream.axis,
                 pulse: usize::try_from(frames)?,
                 delay: stream.delay,
-                length: stream.dim.clone(),
+                length: writable::settled(&stream.dim, &symbol),
             }))
         };
         let axes = |outlets: &[OutletId]| {
