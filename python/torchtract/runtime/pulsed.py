@@ -131,7 +131,7 @@ class PulsedModel(Model):
             for fact in facts
         ]
         rows += [("symbol", name, "", "", "", "") for name in self.symbols]
-        columns = ("", "name", "shape and type", ">axis", ">pulse", ">delay")
+        columns = ("", "name", "shape and type", "axis", "pulse", "delay")
         return Table(f"PulsedModel, {self.symbol}={self.pulse_size}", columns, tuple(rows))
 
 
@@ -189,7 +189,7 @@ def _streams(
 def _cells(stream: StreamAxis | None) -> tuple[str, str, str]:
     if stream is None:
         return "", "", ""
-    return str(stream.axis), str(stream.pulse), str(stream.delay)
+    return f"axis {stream.axis}", f"pulse {stream.pulse}", f"delay {stream.delay}"
 
 
 def _restore(

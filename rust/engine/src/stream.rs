@@ -9,7 +9,7 @@ use tract_core::prelude::{IntoTValue, IntoTensor, SymbolValues, TDim, TVec, TVal
 
 use crate::guard::guarded;
 use crate::input::Signature;
-use crate::pulse::{PulsedModel, StreamAxis};
+use crate::pulse::{Count, PulsedModel, StreamAxis};
 use crate::symbol::{check_assertions, told};
 use crate::tensor::to_plain;
 use crate::{CompileOptions, Fact, Result, Runnable, Stage};
@@ -228,6 +228,14 @@ impl Stream {
         let mut next = self.at.clone();
         let values = next.values(pulsed);
         check_assertions(&pulsed.batch.symbols, &pulsed.batch.symbols.all_assertions(), &values)?;
+        let unit = pulsed.count.unit;
+        ensure!(
+            next.pushed % unit == 0,
+            "{}={}: attention sees chunks of {unit} frames, and the last is not full: a stream's \
+             length must be a multiple of {unit}",
+            pulsed.symbol,
+            next.pushed
+        );
         let mut last = vec![None; pulsed.outputs.len()];
         while next.turns < self.turns_to_end(&next)? {
             let inputs = self.padded(&mut next, &values)?;
@@ -361,7 +369,8 @@ impl Position {
     ) -> anyhow::Result<Vec<Option<TValue>>> {
         if let Some(end) = end {
             // tract forgets it after each turn.
-            self.state.turn_state.resolved_symbols.set(&pulsed.symbol, end);
+            let count = &pulsed.count;
+            self.state.turn_state.resolved_symbols.set(&count.symbol, end / count.unit);
         }
         let inputs: TVec<TValue> = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
         let outputs = self.state.run(inputs)?;
@@ -428,7 +437,8 @@ impl Position {
 impl PulsedModel {
     /// Frames in all of a stream that is `units` long.
     fn length(&self, axis: &StreamAxis, units: i64) -> anyhow::Result<i64> {
-        axis.length.eval_to_i64(&SymbolValues::default().with(&self.symbol, units))
+        let Count { symbol, unit, .. } = &self.count;
+        axis.length.eval_to_i64(&SymbolValues::default().with(symbol, units / unit))
     }
 }
 

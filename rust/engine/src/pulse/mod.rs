@@ -1,11 +1,13 @@
 //! Models that compute a stream of frames, a pulse of them at a time.
 
 mod archive;
+mod chunks;
 mod rewrite;
 mod rules;
 mod translate;
 mod writable;
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, ensure};
@@ -22,6 +24,8 @@ use tract_pulse_opl::ops::PulsedAxisSlice;
 use crate::guard::{describe, guarded};
 use crate::symbol::SymbolValue;
 use crate::{Error, Model, Result, Stage};
+pub(crate) use chunks::Count;
+use chunks::count_chunks;
 use translate::Translator;
 
 /// The pulses that are tried for a message about the one that does not fit.
@@ -51,6 +55,8 @@ pub struct PulsedModel {
     pub(crate) pulse: i64,
     pub(crate) inputs: Vec<Option<StreamAxis>>,
     pub(crate) outputs: Vec<Option<StreamAxis>>,
+    /// What the lengths and the graph count in.
+    pub(crate) count: Count,
     /// The longest stream that it takes, and why.
     pub(crate) limit: Option<(i64, String)>,
 }
@@ -66,11 +72,9 @@ impl Model {
         guarded(Stage::Pulse, || {
             ensure!(pulse > 0, "{symbol}={pulse}: a pulse has at least one frame");
             let graph = self.streamable(&symbol)?;
-            let translator = Translator::new(&symbol, pulse);
-            let pulsed = translator.translate_model(&graph);
-            let pulsed = pulsed.map_err(|error| self.refusal(&graph, &symbol, pulse, &error))?;
-            let limit = translator.limit.take();
-            Ok(PulsedModel { limit, ..self.pulsed(pulsed, symbol, pulse)? })
+            let pulsed = translate(&graph, &symbol, pulse);
+            let pulsed = pulsed.map_err(|error| refusal(&graph, &symbol, pulse, &error))?;
+            self.pulsed(pulsed, symbol, pulse)
         })
     }
 
@@ -102,37 +106,13 @@ impl Model {
         Ok(graph)
     }
 
-    /// What to say of a model that can't be pulsed.
-    fn refusal(
-        &self,
-        graph: &TypedModel,
-        symbol: &Symbol,
-        pulse: i64,
-        error: &anyhow::Error,
-    ) -> anyhow::Error {
-        let cause = error.downcast_ref::<Error>().map_or_else(|| describe(error), |e| e.message.clone());
-        let mut message = format!("{symbol}={pulse}: {cause}");
-        let fits = |pulse: &i64| {
-            let tried = || Ok(Translator::new(symbol, *pulse).translate_model(graph)?);
-            guarded(Stage::Pulse, tried).is_ok()
-        };
-        if let Some(least) = (1..=TRIED).find(fits) {
-            let multiples = if least > 1 && fits(&(2 * least)) && fits(&(3 * least)) {
-                format!("multiples of {least} do")
-            } else {
-                format!("{least} does")
-            };
-            message.push_str(&format!("; {multiples}"));
-        }
-        anyhow!(message)
-    }
-
     fn pulsed(
         &self,
-        pulsed: tract_pulse::model::PulsedModel,
+        translation: Translation,
         symbol: Symbol,
         pulse: i64,
     ) -> anyhow::Result<PulsedModel> {
+        let Translation { graph: pulsed, count, limit } = translation;
         let axis = |fact: &PulsedFact| {
             let Some(stream) = &fact.stream else { return Ok(None) };
             let frames = fact.shape[stream.axis].as_i64().context("pulses of fixed length")?;
@@ -140,7 +120,7 @@ impl Model {
                 axis: stream.axis,
                 pulse: usize::try_from(frames)?,
                 delay: stream.delay,
-                length: writable::settled(&stream.dim, &symbol),
+                length: writable::settled(&stream.dim, &count.symbol),
             }))
         };
         let axes = |outlets: &[OutletId]| {
@@ -166,9 +146,42 @@ impl Model {
             pulse,
             inputs,
             outputs,
-            limit: None,
+            limit,
+            count,
         })
     }
+}
+
+/// A graph cut into pulses.
+struct Translation {
+    graph: tract_pulse::model::PulsedModel,
+    count: Count,
+    limit: Option<(i64, String)>,
+}
+
+fn translate(graph: &TypedModel, symbol: &Symbol, pulse: i64) -> anyhow::Result<Translation> {
+    let mut graph = graph.clone();
+    let count = count_chunks(&mut graph, symbol, pulse)?;
+    let translator = Translator::new(&count.symbol, count.pulse);
+    let pulsed = translator.translate_model(&graph)?;
+    let limit = translator.limit.take().map(|(units, why)| (units * count.unit, why));
+    Ok(Translation { graph: pulsed, count, limit })
+}
+
+/// What to say of a graph that can't be pulsed.
+fn refusal(graph: &TypedModel, symbol: &Symbol, pulse: i64, error: &anyhow::Error) -> anyhow::Error {
+    let cause = error.downcast_ref::<Error>().map_or_else(|| describe(error), |e| e.message.clone());
+    let mut message = format!("{symbol}={pulse}: {cause}");
+    let fits = |pulse: &i64| guarded(Stage::Pulse, || translate(graph, symbol, *pulse)).is_ok();
+    if let Some(least) = (1..=TRIED).find(fits) {
+        let multiples = fits(&(2 * least)) && fits(&(3 * least));
+        let _ = match least {
+            1 => write!(message, "; 1 does"),
+            _ if multiples => write!(message, "; multiples of {least} do"),
+            _ => write!(message, "; {least} does"),
+        };
+    }
+    anyhow!(message)
 }
 
 impl PulsedModel {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use anyhow::bail;
 use tract_core::internal::{TDim, TVec, TractResult};
 use tract_core::model::{SpecialOps as _, TypedModel, TypedModelPatch, TypedNode};
 use tract_core::ops::array::PadMode;
@@ -54,13 +55,22 @@ fn write_pad(
 
 /// Changes nothing of what `graph` computes.
 pub(super) fn prepare(graph: &mut TypedModel, symbol: &Symbol) -> anyhow::Result<()> {
+    let mut unwritten = None;
     for node in &mut graph.nodes {
         if let Some(op) = node.op_as_mut::<PulsePad>() {
             op.after = settled(&op.after, symbol);
             op.end_input = settled(&op.end_input, symbol);
+            unwritten = unwritten.or([&op.after, &op.end_input].into_iter().find(|d| chooses(d)).cloned());
         } else if let Some(op) = node.op_as_mut::<PulseMask>() {
             op.end = settled(&op.end, symbol);
+            unwritten = unwritten.or(Some(op.end.clone()).filter(chooses));
         }
+    }
+    if let Some(dim) = unwritten {
+        bail!(
+            "tract can't write a stream's length that is {dim}, since it has no word for the \
+             larger or smaller of two; save the batch model and pulse it once it is loaded"
+        );
     }
     for id in 0..graph.nodes.len() {
         if graph.node(id).op_as::<ElementWiseOp>().is_some_and(|op| op.0.is::<GeluExact>()) {
@@ -85,6 +95,16 @@ pub(super) fn settled(dim: &TDim, symbol: &Symbol) -> TDim {
             always(&within(terms), symbol, |a, b| a == b).unwrap_or(dim.clone())
         }
         _ => dim.clone(),
+    }
+}
+
+/// Whether a minimum or a maximum is left in `dim`.
+fn chooses(dim: &TDim) -> bool {
+    match dim {
+        TDim::Min(_) | TDim::Max(_) | TDim::Broadcast(_) => true,
+        TDim::Add(terms) | TDim::Mul(terms) => terms.iter().any(chooses),
+        TDim::MulInt(_, term) | TDim::Div(term, _) => chooses(term),
+        _ => false,
     }
 }
 
