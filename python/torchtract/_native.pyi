@@ -3,7 +3,15 @@
 from os import PathLike
 from typing import Any, TypeAlias, final
 
-__all__ = ["Model", "PulsedModel", "PulsedRunnable", "Runnable", "Stream", "__profile__", "__version__"]
+__all__ = [
+    "Model",
+    "PulsedModel",
+    "PulsedRunnable",
+    "Runnable",
+    "Stream",
+    "__profile__",
+    "__version__",
+]
 
 #: The profile it was built with: `dev` or `release`.
 __profile__: str
@@ -29,7 +37,6 @@ class Model:
     def opened(self) -> PulsedModel | None: ...
     def pulse(self, symbol: str, pulse: int) -> PulsedModel: ...
     def compile(self, threads: int) -> Runnable: ...
-
 
 @final
 class Runnable:

@@ -4,11 +4,13 @@ import copy
 import pickle
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-from graphs import archive
 
+from graphs import archive
 from torchtract import Model, PulsedModel, Stream, StreamAxis, load
 from torchtract.errors import PulseError, RunError, SymbolError
 
@@ -70,7 +72,7 @@ def model(text: str) -> Model:
     return load(archive(text))
 
 
-def test_tells_axis_pulse_and_delay_of_inputs_and_outputs():
+def test_tells_axis_pulse_and_delay_of_inputs_and_outputs() -> None:
     pulsed = model(SMOOTH).pulse(S=8)
     assert (pulsed.symbol, pulsed.pulse_size, pulsed.delay) == ("S", 8, 1)
     assert pulsed.input_streams == {"x": StreamAxis(axis=2, pulse=8, delay=0)}
@@ -79,11 +81,11 @@ def test_tells_axis_pulse_and_delay_of_inputs_and_outputs():
     assert pulsed.symbols == ("B",)
 
 
-def test_subsampled_outputs_have_shorter_pulses():
+def test_subsampled_outputs_have_shorter_pulses() -> None:
     assert model(HALVED).pulse(S=6).output_streams["y"] == StreamAxis(2, 3, 0)
 
 
-def test_looks_as_other_models_do():
+def test_looks_as_other_models_do() -> None:
     pulsed = model(SMOOTH).pulse(S=8)
     assert repr(pulsed).splitlines() == [
         "PulsedModel, S=8",
@@ -95,7 +97,7 @@ def test_looks_as_other_models_do():
 
 
 @pytest.mark.parametrize("text", [DOUBLE, SMOOTH], ids=["double", "smooth"])
-def test_other_symbols_are_set_before_or_after(text):
+def test_other_symbols_are_set_before_or_after(text: str) -> None:
     before = model(text).set(B=2).pulse(S=4)
     after = model(text).pulse(S=4).set(B=2)
     assert before.inputs == after.inputs
@@ -120,32 +122,32 @@ def test_other_symbols_are_set_before_or_after(text):
         (HALVED, {"S": 3}, PulseError, "multiples of 2 do$"),
     ],
 )
-def test_refuses(text, pulse, error, message):
+def test_refuses(text: str, pulse: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         model(text).pulse(**pulse)
 
 
-def test_a_symbol_that_is_set_does_not_stream():
+def test_a_symbol_that_is_set_does_not_stream() -> None:
     with pytest.raises(SymbolError, match="already set"):
         model(DOUBLE).set(S=4).pulse(S=4)
 
 
-def test_a_second_symbol_does_not_stream():
+def test_a_second_symbol_does_not_stream() -> None:
     with pytest.raises(PulseError, match=r"pulse\(B=2\): the model is pulsed already, S=4"):
         model(DOUBLE).pulse(S=4).pulse(B=2)
 
 
-def test_the_stream_s_symbol_is_not_set():
+def test_the_stream_s_symbol_is_not_set() -> None:
     with pytest.raises(SymbolError, match="S=4: S streams"):
         model(DOUBLE).pulse(S=4).set(S=4)
 
 
-def test_another_symbol_may_stream():
+def test_another_symbol_may_stream() -> None:
     assert model(DOUBLE).pulse(B=3).input_streams["x"] == StreamAxis(0, 3, 0)
 
 
 @pytest.mark.parametrize("name", ["m.nnef.tgz", "m.nnef.tar"])
-def test_what_is_saved_loads_as_it_was(tmp_path: Path, name: str):
+def test_what_is_saved_loads_as_it_was(tmp_path: Path, name: str) -> None:
     pulsed = model(SMOOTH).pulse(S=8)
     pulsed.save(tmp_path / name)
     again = load(tmp_path / name)
@@ -155,22 +157,26 @@ def test_what_is_saved_loads_as_it_was(tmp_path: Path, name: str):
     np.testing.assert_array_equal(_stream(again, x), _stream(pulsed, x))
 
 
-def _stream(pulsed: PulsedModel, x: np.ndarray) -> np.ndarray:
+def _stream(pulsed: PulsedModel, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     stream = pulsed.compile().stream()
     return np.concatenate([stream.push(x), stream.flush()], axis=2)
 
 
-def test_what_is_saved_is_what_tract_s_tutorial_has(tmp_path: Path):
+def test_what_is_saved_is_what_tract_s_tutorial_has(tmp_path: Path) -> None:
     path = tmp_path / "m.nnef.tgz"
     model(SMOOTH).pulse(S=8).save(path)
     with tarfile.open(path) as tar:
-        graph = tar.extractfile("graph.nnef").read().decode()
+        member = tar.extractfile("graph.nnef")
+        assert member is not None
+        graph = member.read().decode()
     assert "extension tract_registry tract_pulse;" in graph
     assert "tract_pulse_delay(x" in graph
     for name in ("pulse.delay", "pulse.input_axes", "pulse.output_axes"):
         assert f'"{name}"' in graph
     properties = load(path).properties
-    assert [list(properties[f"pulse.{name}"]) for name in ("delay", "input_axes", "output_axes")] == [
+    assert [
+        list(properties[f"pulse.{name}"]) for name in ("delay", "input_axes", "output_axes")
+    ] == [
         [1],
         [2],
         [2],
@@ -178,7 +184,7 @@ def test_what_is_saved_is_what_tract_s_tutorial_has(tmp_path: Path):
 
 
 @pytest.mark.parametrize("sizes", [{}, {"B": 2}], ids=str)
-def test_goes_to_other_processes(tmp_path: Path, sizes):
+def test_goes_to_other_processes(tmp_path: Path, sizes: dict[str, int]) -> None:
     pulsed = model(SMOOTH).pulse(S=8).set(**sizes)
     pulsed.save(tmp_path / "m.nnef.tar")
     for one in (pulsed, load(tmp_path / "m.nnef.tar")):
@@ -187,12 +193,12 @@ def test_goes_to_other_processes(tmp_path: Path, sizes):
         assert copy.deepcopy(one) is one
 
 
-def test_a_compiled_one_begins_streams_and_computes_pulses():
+def test_a_compiled_one_begins_streams_and_computes_pulses() -> None:
     runnable = model(DOUBLE).pulse(S=4).compile(threads=2)
     assert isinstance(runnable.stream(), Stream)
     assert runnable(np.ones((1, 4, 2), np.float32)).tolist() == np.full((1, 4, 2), 2.0).tolist()
     assert runnable.stream_inputs[0].shape == ("B", "S", 2)
     with pytest.raises(RunError, match="input z: unknown"):
         runnable.stream(z=1)
-    with pytest.raises(RunError, match="input x.*it streams"):
+    with pytest.raises(RunError, match=r"input x.*it streams"):
         runnable.stream(x=np.ones((1, 4, 2), np.float32))

@@ -2,15 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-from graphs import archive
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchtract import Model, load
+from graphs import archive
+from torchtract import Model, PulsedRunnable, Runnable, load
 from torchtract.errors import RunError, SymbolError
+
+Array: TypeAlias = npt.NDArray[Any]
+Pair: TypeAlias = tuple[Runnable, PulsedRunnable]
 
 SMOOTH = """
 extension tract_symbol B;
@@ -58,17 +65,19 @@ def model(text: str) -> Model:
 
 
 @pytest.fixture(scope="module")
-def smooth() -> tuple:
+def smooth() -> Pair:
     batch = model(SMOOTH)
     return batch.compile(), batch.pulse(S=4).compile()
 
 
-def signal(frames: int, seed: int = 0) -> np.ndarray:
+def signal(frames: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).standard_normal((2, 1, frames)).astype(np.float32)
 
 
 @given(chunks=st.lists(st.integers(0, 11), max_size=9))
-def test_gives_what_the_batch_model_gives_however_it_is_cut(smooth, chunks):
+def test_gives_what_the_batch_model_gives_however_it_is_cut(
+    smooth: Pair, chunks: list[int]
+) -> None:
     batch, pulsed = smooth
     x = signal(sum(chunks))
     stream = pulsed.stream()
@@ -82,7 +91,7 @@ def test_gives_what_the_batch_model_gives_however_it_is_cut(smooth, chunks):
     np.testing.assert_allclose(np.concatenate(outputs, axis=2), batch(x), atol=1e-6)
 
 
-def test_frames_come_as_soon_as_they_can(smooth):
+def test_frames_come_as_soon_as_they_can(smooth: Pair) -> None:
     stream = smooth[1].stream()
     counts = [stream.push(signal(1)).shape[2] for _ in range(9)]
     assert counts == [0, 0, 0, 3, 0, 0, 0, 4, 0]
@@ -90,7 +99,7 @@ def test_frames_come_as_soon_as_they_can(smooth):
     assert stream.latency == 4
 
 
-def test_warm_up_frames_reach_nobody(smooth):
+def test_warm_up_frames_reach_nobody(smooth: Pair) -> None:
     batch, pulsed = smooth
     x = signal(8)
     firsts = [pulsed.stream().push(x) for _ in range(5)]
@@ -98,7 +107,7 @@ def test_warm_up_frames_reach_nobody(smooth):
         np.testing.assert_allclose(first, batch(x)[:, :, :7], atol=1e-6)
 
 
-def test_a_fork_goes_its_own_way(smooth):
+def test_a_fork_goes_its_own_way(smooth: Pair) -> None:
     batch, pulsed = smooth
     x, other = signal(13), signal(13, seed=1)
     stream = pulsed.stream()
@@ -113,7 +122,7 @@ def test_a_fork_goes_its_own_way(smooth):
     np.testing.assert_allclose(ends[1], batch(y), atol=1e-6)
 
 
-def test_a_reset_stream_begins_anew(smooth):
+def test_a_reset_stream_begins_anew(smooth: Pair) -> None:
     batch, pulsed = smooth
     stream = pulsed.stream()
     stream.push(signal(7, seed=3))
@@ -140,7 +149,7 @@ def test_a_reset_stream_begins_anew(smooth):
         ("frames", "is no array|lacks"),
     ],
 )
-def test_a_chunk_that_does_not_fit_changes_nothing(smooth, chunk, message):
+def test_a_chunk_that_does_not_fit_changes_nothing(smooth: Pair, chunk: Any, message: str) -> None:
     batch, pulsed = smooth
     x = signal(11)
     stream = pulsed.stream()
@@ -151,7 +160,7 @@ def test_a_chunk_that_does_not_fit_changes_nothing(smooth, chunk, message):
     np.testing.assert_allclose(np.concatenate([first, *rest], axis=2), batch(x), atol=1e-6)
 
 
-def test_a_failure_inside_of_tract_changes_nothing():
+def test_a_failure_inside_of_tract_changes_nothing() -> None:
     batch = model(TABLE)
     stream = batch.pulse(S=2).compile().stream()
     first = stream.push(np.array([1, 0], np.int64))
@@ -162,7 +171,7 @@ def test_a_failure_inside_of_tract_changes_nothing():
     np.testing.assert_array_equal(np.concatenate([first, *rest]), expected)
 
 
-def test_a_stream_keeps_to_the_file_s_assertions():
+def test_a_stream_keeps_to_the_file_s_assertions() -> None:
     stream = model(LIMITED).pulse(S=4).compile().stream()
     stream.push(np.ones(2, np.float32))
     with pytest.raises(SymbolError, match="S=2 is not allowed: the model asserts"):
@@ -174,7 +183,7 @@ def test_a_stream_keeps_to_the_file_s_assertions():
     assert stream.flush().shape == (2,)
 
 
-def test_inputs_and_outputs_have_their_own_axes_and_lengths():
+def test_inputs_and_outputs_have_their_own_axes_and_lengths() -> None:
     batch = model(TWO)
     pulsed = batch.pulse(S=2)
     assert pulsed.output_streams["fixed"] is None
@@ -196,9 +205,9 @@ def test_inputs_and_outputs_have_their_own_axes_and_lengths():
     np.testing.assert_allclose(fixed, expected[2])
 
 
-def test_chunks_cover_the_same_stretch_of_time():
+def test_chunks_cover_the_same_stretch_of_time() -> None:
     pulsed = model(TWO).pulse(S=2).compile()
-    with pytest.raises(RunError, match="input gain.*missing"):
+    with pytest.raises(RunError, match=r"input gain.*missing"):
         pulsed.stream()
     stream = pulsed.stream(gain=np.ones(2, np.float32))
     x, y = np.ones((3, 2), np.float32), np.ones((1, 1, 4), np.float32)
@@ -214,17 +223,19 @@ def test_chunks_cover_the_same_stretch_of_time():
     assert stream.position == 0
 
 
-def test_an_empty_stream(smooth):
+def test_an_empty_stream(smooth: Pair) -> None:
     batch, pulsed = smooth
     with pytest.raises(RunError, match="nothing was pushed"):
         pulsed.stream().flush()
     stream = pulsed.stream()
     assert stream.push(signal(0)).shape == (2, 1, 0)
     assert stream.flush().shape == batch(signal(0)).shape == (2, 1, 0)
-    assert model(LIMITED.replace("S >= 3", "S >= 0")).pulse(S=4).compile().stream().flush().size == 0
+    assert (
+        model(LIMITED.replace("S >= 3", "S >= 0")).pulse(S=4).compile().stream().flush().size == 0
+    )
 
 
-def test_outputs_are_the_caller_s_own(smooth):
+def test_outputs_are_the_caller_s_own(smooth: Pair) -> None:
     stream = smooth[1].stream()
     x = signal(12)
     first = stream.push(x[:, :, :8])
@@ -236,31 +247,33 @@ def test_outputs_are_the_caller_s_own(smooth):
     assert np.isfinite(stream.flush()).all()
 
 
-def test_a_source_is_pushed_and_flushed(smooth):
+def test_a_source_is_pushed_and_flushed(smooth: Pair) -> None:
     batch, pulsed = smooth
     x = signal(10)
     chunks = [x[:, :, i : i + 3] for i in range(0, 10, 3)]
     whole = np.concatenate(list(pulsed.stream().over(chunks)), axis=2)
     np.testing.assert_allclose(whole, batch(x), atol=1e-6)
 
-    async def microphone():
+    async def microphone() -> AsyncIterator[Array]:
         for chunk in chunks:
             await asyncio.sleep(0)
             yield chunk
 
-    async def listen() -> list[np.ndarray]:
+    async def listen() -> list[Array]:
         return [frames async for frames in pulsed.stream().over(microphone())]
 
     np.testing.assert_allclose(np.concatenate(asyncio.run(listen()), axis=2), batch(x), atol=1e-6)
 
 
-def test_threads_have_streams_of_their_own(smooth):
+def test_threads_have_streams_of_their_own(smooth: Pair) -> None:
     batch, pulsed = smooth
     wrong = []
 
     def run(seed: int) -> None:
         x = signal(50, seed)
-        got = np.concatenate(list(pulsed.stream().over(x[:, :, i : i + 7] for i in range(0, 50, 7))), 2)
+        got = np.concatenate(
+            list(pulsed.stream().over(x[:, :, i : i + 7] for i in range(0, 50, 7))), 2
+        )
         if not np.allclose(got, batch(x), atol=1e-6):
             wrong.append(seed)
 
@@ -272,13 +285,13 @@ def test_threads_have_streams_of_their_own(smooth):
     assert not wrong
 
 
-def test_memory_does_not_grow_with_the_stream(smooth):
+def test_memory_does_not_grow_with_the_stream(smooth: Pair) -> None:
     stream = smooth[1].stream()
     chunk = signal(4)
     rss = []
     for turn in range(20_000):
         stream.push(chunk)
         if turn in (2_000, 19_999):
-            with open("/proc/self/statm") as statm:
-                rss.append(int(statm.read().split()[1]) * 4096)
+            resident = Path("/proc/self/statm").read_text().split()[1]
+            rss.append(int(resident) * 4096)
     assert rss[1] - rss[0] < 2 << 20

@@ -5,11 +5,13 @@ Most of them tract pulses without a word, and gives other numbers than the batch
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from streaming.streamable import Apply, Case, Channels, X, conv
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streaming.streamable import Apply, Case, Channels, X, conv
 
 
 class Bidirectional(nn.Module):
@@ -20,7 +22,8 @@ class Bidirectional(nn.Module):
         self.backward_pass = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.backward_pass(x)[0]
+        y: Tensor = self.backward_pass(x)[0]
+        return y
 
 
 def attend(x: Tensor) -> Tensor:
@@ -43,7 +46,7 @@ def over_all_frames() -> list[Case]:
         Case("scale_by_maximum", lambda x: x / x.abs().amax(1, keepdim=True), X),
         Case("sum_over_frames", lambda x: x.sum(1), X),
         Case("standardize", lambda x: (x - x.mean(1, True)) / x.std(1, keepdim=True), X),
-        Case("layer_norm_over_frames", lambda x: layer_norm_over_frames(x), X),
+        Case("layer_norm_over_frames", layer_norm_over_frames, X),
         Case("instance_norm", Channels(nn.InstanceNorm1d(3, affine=True)), X),
         Case("group_norm", Channels(nn.GroupNorm(1, 3)), X),
         Case("global_average", Channels(nn.AdaptiveAvgPool1d(1)), X),
@@ -68,19 +71,37 @@ def layer_norm_over_frames(x: Tensor) -> Tensor:
     return centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
 
 
-def squeeze_excite(m: nn.Module, x: Tensor) -> Tensor:
+def squeeze_excite(m: Any, x: Tensor) -> Tensor:
     return x * torch.sigmoid(m.fc(x.mean(1)))[:, None]
 
 
 def backwards() -> list[Case]:
     return [
-        Case("bidirectional_lstm", Bidirectional(nn.LSTM(3, 4, batch_first=True, bidirectional=True)), X),
-        Case("bidirectional_gru", Bidirectional(nn.GRU(3, 4, batch_first=True, bidirectional=True)), X),
-        Case("bidirectional_rnn", Bidirectional(nn.RNN(3, 4, batch_first=True, bidirectional=True)), X),
-        Case("deep_bidirectional", Bidirectional(nn.LSTM(3, 4, 2, batch_first=True, bidirectional=True)), X),
+        Case(
+            "bidirectional_lstm",
+            Bidirectional(nn.LSTM(3, 4, batch_first=True, bidirectional=True)),
+            X,
+        ),
+        Case(
+            "bidirectional_gru",
+            Bidirectional(nn.GRU(3, 4, batch_first=True, bidirectional=True)),
+            X,
+        ),
+        Case(
+            "bidirectional_rnn",
+            Bidirectional(nn.RNN(3, 4, batch_first=True, bidirectional=True)),
+            X,
+        ),
+        Case(
+            "deep_bidirectional",
+            Bidirectional(nn.LSTM(3, 4, 2, batch_first=True, bidirectional=True)),
+            X,
+        ),
         Case("flip", lambda x: x.flip(1), X),
         Case("reverse_cumsum", lambda x: x.flip(1).cumsum(1).flip(1), X),
-        Case("last_state", Apply(lambda m, x: m.rnn(x)[1][0], rnn=nn.LSTM(3, 4, batch_first=True)), X),
+        Case(
+            "last_state", Apply(lambda m, x: m.rnn(x)[1][0], rnn=nn.LSTM(3, 4, batch_first=True)), X
+        ),
         Case("outputs_and_state", nn.GRU(3, 4, batch_first=True), X),
         Case("reflect", conv(padding=1, padding_mode="reflect"), X),
         Case("circular", conv(padding=1, padding_mode="circular"), X),
@@ -115,10 +136,24 @@ def lengths() -> list[Case]:
         Case("relative_position", relative_position, X),
         Case("interleave_batch", lambda x: x.reshape(-1, 3), X),
         Case("frames_with_features", lambda x: x.transpose(1, 2).reshape(x.shape[0], -1), X),
-        Case("indices_of_maxima", lambda x: F.max_pool1d(x.transpose(1, 2), 2, return_indices=True)[1], X),
-        Case("two_streams_at_once", lambda x, y: x @ y.transpose(1, 2), (*X, *X), axes=({1: "S"}, {1: "S"})),
+        Case(
+            "indices_of_maxima",
+            lambda x: F.max_pool1d(x.transpose(1, 2), 2, return_indices=True)[1],
+            X,
+        ),
+        Case(
+            "two_streams_at_once",
+            lambda x, y: x @ y.transpose(1, 2),
+            (*X, *X),
+            axes=({1: "S"}, {1: "S"}),
+        ),
         Case("no_whole_stride", conv(stride=2), X, (3, 5)),
-        Case("no_whole_stride_4", Channels(nn.Conv1d(3, 4, 3, 2, 1), nn.Conv1d(4, 4, 3, 2, 1)), X, (2, 6)),
+        Case(
+            "no_whole_stride_4",
+            Channels(nn.Conv1d(3, 4, 3, 2, 1), nn.Conv1d(4, 4, 3, 2, 1)),
+            X,
+            (2, 6),
+        ),
         Case("no_whole_pool", Channels(nn.MaxPool1d(3)), X, (4, 2)),
         Case("padded_average", Channels(nn.AvgPool1d(3, 1, 1)), X),
     ]

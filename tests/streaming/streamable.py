@@ -34,7 +34,8 @@ class Channels(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x.transpose(1, 2)).transpose(1, 2)
+        y: Tensor = self.layers(x.transpose(1, 2))
+        return y.transpose(1, 2)
 
 
 class Output(nn.Module):
@@ -45,7 +46,8 @@ class Output(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x)[0]
+        y: Tensor = self.layer(x)[0]
+        return y
 
 
 class Apply(nn.Module):
@@ -184,9 +186,13 @@ def memory() -> list[Case]:
         Case("lstm", Output(rnn), X),
         Case("gru_2_layers", Output(deep), X),
         Case("rnn_tanh", Output(nn.RNN(3, 4, batch_first=True)), X),
-        Case("lstm_frames_first", Output(nn.LSTM(3, 4)), frames(11, 2, 3), axes=({0: "S", 1: "B"},)),
+        Case(
+            "lstm_frames_first", Output(nn.LSTM(3, 4)), frames(11, 2, 3), axes=({0: "S", 1: "B"},)
+        ),
         Case("conv_lstm", nn.Sequential(conv(), Output(nn.LSTM(4, 5, batch_first=True))), X),
-        Case("lstm_conv", nn.Sequential(Output(nn.LSTM(3, 3, batch_first=True)), conv(padding=1)), X),
+        Case(
+            "lstm_conv", nn.Sequential(Output(nn.LSTM(3, 3, batch_first=True)), conv(padding=1)), X
+        ),
         Case(
             "subsampled_gru",
             nn.Sequential(conv(stride=2, padding=1), Output(nn.GRU(4, 3, batch_first=True))),
@@ -195,7 +201,7 @@ def memory() -> list[Case]:
         ),
         Case("cumsum", lambda x: x.cumsum(1), X),
         Case("running_mean", running_mean, X),
-        Case("conv_cumsum", nn.Sequential(conv(), Apply(lambda m, x: x.cumsum(1))), X),
+        Case("conv_cumsum", nn.Sequential(conv(), Apply(lambda _, x: x.cumsum(1))), X),
     ]
 
 
@@ -207,7 +213,9 @@ def several_paths() -> list[Case]:
     two_inputs = ({0: "B", 1: "S"}, {0: "B", 1: "S"})
     one_streams = ({0: "B", 1: "S"}, {0: "B"})
     return [
-        Case("residual", Apply(lambda m, x: x + m.c(x), c=Channels(nn.Conv1d(3, 3, 3, padding=1))), X),
+        Case(
+            "residual", Apply(lambda m, x: x + m.c(x), c=Channels(nn.Conv1d(3, 3, 3, padding=1))), X
+        ),
         Case(
             "delays_differ",
             Apply(
@@ -219,7 +227,9 @@ def several_paths() -> list[Case]:
         ),
         Case(
             "concat_delays",
-            Apply(lambda m, x: torch.cat([x, m.b(x)], -1), b=Channels(nn.Conv1d(3, 3, 7, padding=3))),
+            Apply(
+                lambda m, x: torch.cat([x, m.b(x)], -1), b=Channels(nn.Conv1d(3, 3, 7, padding=3))
+            ),
             X,
         ),
         Case("difference", lambda x: x[:, 1:] - x[:, :-1], X),
@@ -246,7 +256,11 @@ def several_paths() -> list[Case]:
         ),
         Case("positions", lambda x: x + torch.arange(x.shape[1]).to(x.dtype)[None, :, None], X),
         Case("expand_after_conv", Apply(expanded, c=conv()), X),
-        Case("table_of_positions", Apply(lambda m, x: x + m.t.weight[: x.shape[1]], t=nn.Embedding(90, 3)), X),
+        Case(
+            "table_of_positions",
+            Apply(lambda m, x: x + m.t.weight[: x.shape[1]], t=nn.Embedding(90, 3)),
+            X,
+        ),
         Case(
             "embedding_of_positions",
             Apply(lambda m, x: x + m.t(torch.arange(x.shape[1])), t=nn.Embedding(90, 3)),
@@ -259,7 +273,8 @@ TOKEN = torch.randn(1, 1, 3)
 
 
 def expanded(m: Any, x: Tensor) -> Tensor:
-    return m.c(x).unsqueeze(2).expand(-1, -1, 4, -1).contiguous() + 0.5
+    y: Tensor = m.c(x).unsqueeze(2).expand(-1, -1, 4, -1)
+    return y + 0.5
 
 
 STREAMABLE = [*pointwise(), *convolutions(), *pools(), *memory(), *several_paths()]

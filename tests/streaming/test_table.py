@@ -1,12 +1,14 @@
-"""Every small module streams as the batch model computes, or is refused: none gives other numbers."""
+"""Every small module streams as the batch model computes, or is refused."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+
 from harness import export
 from streaming.refused import REFUSED
 from streaming.streamable import STREAMABLE, Case
-
 from torchtract import Model, check_stream, load
 from torchtract.errors import PulseError
 
@@ -40,7 +42,7 @@ def test_the_table_is_large_enough() -> None:
 
 
 @pytest.mark.parametrize("case", named(STREAMABLE))
-def test_streams(case: Case, tmp_path) -> None:
+def test_streams(case: Case, tmp_path: Path) -> None:
     model = exported(case)
     for pulse in case.pulses:
         report = check_stream(model, S=pulse)

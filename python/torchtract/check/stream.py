@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from torchtract.check.compare import LEVELS, Comparison, compare, tolerance_for
-from torchtract.errors import EngineError, MismatchError, RunError, SymbolError
+from torchtract.errors import EngineError, MismatchError, PulseError, RunError, SymbolError
 from torchtract.runtime import Fact, Model, PulsedModel, PulsedRunnable, Runnable
 from torchtract.sizes import Assertion, allowed, evaluate
 
@@ -68,7 +68,7 @@ def check_stream(
     lengths: Iterable[int] | None = None,
     tolerance: str = "approximate",
     seed: int = 0,
-    pulsed: PulsedModel | None = None,
+    pulsed: Model | None = None,
     **pulse: SupportsIndex,
 ) -> StreamReport:
     """Streams through a model and compares all frames with what the batch model gives.
@@ -101,6 +101,8 @@ def check_stream(
             f"tolerance={tolerance!r}: there is no such level; use one of {', '.join(LEVELS)}."
         )
     pulsed = pulsed or model.pulse(**pulse)
+    if not isinstance(pulsed, PulsedModel):
+        raise PulseError("pulsed: it is no pulsed model; pulse it, model.pulse(S=8)")
     check = _Check(model, pulsed, dict(inputs or {}), tolerance, seed)
     for length in check.lengths() if lengths is None else lengths:
         check.run(length)
@@ -155,7 +157,9 @@ class _Check:
             try:
                 actual = self._stream(inputs, chunks)
             except EngineError as error:
-                raise RunError(f"{where}: the batch model runs, the stream fails: {error}") from error
+                raise RunError(
+                    f"{where}: the batch model runs, the stream fails: {error}"
+                ) from error
             for name, batch in expected.items():
                 comparison = self._compare(name, actual[name], batch, where)
                 frames = self._frames(name, batch)
@@ -182,10 +186,10 @@ class _Check:
         return self._random.standard_normal(shape).astype(dtype)
 
     def _at_random(self, length: int) -> list[int]:
-        chunks = []
+        chunks: list[int] = []
         largest = 3 * self._pulsed.pulse_size
         while sum(chunks) < length:
-            wanted = int(self._random.choice([0, 1, self._random.integers(0, largest + 1)]))
+            wanted = int(self._random.choice([0, 1, int(self._random.integers(0, largest + 1))]))
             chunks.append(min(wanted, length - sum(chunks)))
         return chunks or [0]
 

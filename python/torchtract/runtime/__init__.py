@@ -8,4 +8,15 @@ from torchtract.runtime.pulsed import PulsedModel, PulsedRunnable, StreamAxis
 from torchtract.runtime.runnable import Runnable
 from torchtract.runtime.stream import Stream
 
-__all__ = ["Fact", "Model", "Node", "Profile", "PulsedModel", "PulsedRunnable", "Runnable", "Stream", "StreamAxis", "load"]
+__all__ = [
+    "Fact",
+    "Model",
+    "Node",
+    "Profile",
+    "PulsedModel",
+    "PulsedRunnable",
+    "Runnable",
+    "Stream",
+    "StreamAxis",
+    "load",
+]

@@ -27,6 +27,6 @@ def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Mod
         origin = Origin(bytes(source))
     else:
         origin = Origin.at(Path(source))
-    model = Model(origin.load(), origin)
-    pulsed = model._native.opened()
-    return model if pulsed is None else PulsedModel(pulsed, model)
+    native = origin.load()
+    pulsed = native.opened()
+    return Model(native, origin) if pulsed is None else PulsedModel(pulsed, origin)

@@ -94,7 +94,7 @@ class Model:
         ((symbol, length),) = symbol_values(pulse).items()
         if isinstance(length, str):
             raise PulseError(f"{symbol}={length!r}: a pulse has a fixed length, give an int")
-        return PulsedModel(self._native.pulse(symbol, length), self)
+        return PulsedModel(self._native.pulse(symbol, length), self._origin, (symbol, length))
 
     def profile(
         self,

@@ -12,6 +12,7 @@ from torchtract import _native
 from torchtract.errors import PulseError, RunError
 from torchtract.runtime.fact import Fact
 from torchtract.runtime.model import Model
+from torchtract.runtime.origin import Origin
 from torchtract.runtime.runnable import Runnable
 from torchtract.runtime.stream import Stream
 from torchtract.runtime.symbols import symbol_values
@@ -49,11 +50,16 @@ class PulsedModel(Model):
     """
 
     def __init__(
-        self, native: _native.PulsedModel, source: Model, settings: tuple[dict[str, Any], ...] = ()
+        self,
+        native: _native.PulsedModel,
+        origin: Origin,
+        pulse: tuple[str, int] | None = None,
+        settings: tuple[dict[str, int | str], ...] = (),
     ) -> None:
-        super().__init__(native.model(), source._origin)
+        super().__init__(native.model(), origin)
         self._pulsed = native
-        self._source = source
+        # What made it of the model at the origin: None where that is pulsed already.
+        self._pulse = pulse
         self._settings = settings
         self.symbol = native.symbol()
         self.pulse_size = native.pulse()
@@ -87,7 +93,8 @@ class PulsedModel(Model):
             SymbolError: as for `Model.set`, or the symbol is the stream's.
         """
         values = symbol_values(symbols)
-        return PulsedModel(self._pulsed.set(values), self._source, (*self._settings, values))
+        settings = (*self._settings, values)
+        return PulsedModel(self._pulsed.set(values), self._origin, self._pulse, settings)
 
     def compile(self, *, threads: int = 1) -> PulsedRunnable:
         """Optimises the model for this machine's processor.
@@ -100,7 +107,7 @@ class PulsedModel(Model):
         """
         if threads < 1:
             raise ValueError(f"threads={threads}: at least one is needed")
-        return PulsedRunnable(self._pulsed.compile(threads), self, threads)
+        return PulsedRunnable(self._pulsed.compile(threads), self, self._origin, threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model as an archive that tract runs, a pulse at each turn of a state.
@@ -118,21 +125,10 @@ class PulsedModel(Model):
         self._pulsed.save(Path(path))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self._source, self.symbol, self.pulse_size, self._settings)
+        return _restore, (self._origin, self._pulse, self._settings)
 
     def _table(self) -> Table:
-        streams = (
-            ("input", self.inputs, self.input_streams),
-            ("output", self.outputs, self.output_streams),
-        )
-        rows = [
-            (kind, fact.name, fact.spec, *_cells(of[fact.name]))
-            for kind, facts, of in streams
-            for fact in facts
-        ]
-        rows += [("symbol", name, "", "", "", "") for name in self.symbols]
-        columns = ("", "name", "shape and type", "axis", "pulse", "delay")
-        return Table(f"PulsedModel, {self.symbol}={self.pulse_size}", columns, tuple(rows))
+        return _table("PulsedModel", self)
 
 
 class PulsedRunnable(Runnable):
@@ -148,8 +144,10 @@ class PulsedRunnable(Runnable):
         threads: how many threads share the work of a pulse.
     """
 
-    def __init__(self, native: _native.PulsedRunnable, model: PulsedModel, threads: int) -> None:
-        super().__init__(native.runnable(), model._origin, threads)
+    def __init__(
+        self, native: _native.PulsedRunnable, model: PulsedModel, origin: Origin, threads: int
+    ) -> None:
+        super().__init__(native.runnable(), origin, threads)
         self._pulsed = native
         self.model = model
         self.stream_inputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.inputs())
@@ -174,9 +172,22 @@ class PulsedRunnable(Runnable):
         return _compile, (self.model, self.threads)
 
     def _table(self) -> Table:
-        table = self.model._table()
-        title = f"PulsedRunnable, {self.model.symbol}={self.model.pulse_size}"
-        return Table(title, table.columns, table.rows)
+        return _table("PulsedRunnable", self.model)
+
+
+def _table(kind: str, model: PulsedModel) -> Table:
+    streams = (
+        ("input", model.inputs, model.input_streams),
+        ("output", model.outputs, model.output_streams),
+    )
+    rows = [
+        (which, fact.name, fact.spec, *_cells(of[fact.name]))
+        for which, facts, of in streams
+        for fact in facts
+    ]
+    rows += [("symbol", name, "", "", "", "") for name in model.symbols]
+    columns = ("", "name", "shape and type", "axis", "pulse", "delay")
+    return Table(f"{kind}, {model.symbol}={model.pulse_size}", columns, tuple(rows))
 
 
 def _streams(
@@ -193,13 +204,15 @@ def _cells(stream: StreamAxis | None) -> tuple[str, str, str]:
 
 
 def _restore(
-    source: Model, symbol: str, pulse: int, settings: tuple[dict[str, Any], ...]
+    origin: Origin, pulse: tuple[str, int] | None, settings: tuple[dict[str, int | str], ...]
 ) -> PulsedModel:
-    opened = source._native.opened()
-    model = source.pulse(**{symbol: pulse}) if opened is None else PulsedModel(opened, source)
+    native = origin.load()
+    pulsed = native.opened() if pulse is None else native.pulse(*pulse)
+    if pulsed is None:
+        raise PulseError("the file holds no pulsed model any more: it changed; pulse it again")
     for values in settings:
-        model = model.set(**values)
-    return model
+        pulsed = pulsed.set(values)
+    return PulsedModel(pulsed, origin, pulse, settings)
 
 
 def _compile(model: PulsedModel, threads: int) -> PulsedRunnable:

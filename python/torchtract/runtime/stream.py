@@ -73,7 +73,7 @@ class Stream:
 
     @property
     def position(self) -> int:
-        """How far the stream has come, as a value of its symbol: frames of an input of that size."""
+        """How far the stream has come, as a value of its symbol: frames, mostly."""
         return self._native.position()
 
     @property
@@ -96,7 +96,9 @@ class Stream:
     def over(self, source: AsyncIterable[Any]) -> AsyncIterator[Any]: ...
     @overload
     def over(self, source: Iterable[Any]) -> Iterator[Any]: ...
-    def over(self, source: Iterable[Any] | AsyncIterable[Any]) -> Iterator[Any] | AsyncIterator[Any]:
+    def over(
+        self, source: Iterable[Any] | AsyncIterable[Any]
+    ) -> Iterator[Any] | AsyncIterator[Any]:
         """Pushes what `source` gives, flushes at its end, and gives what comes out on the way.
 
         Args:

@@ -9,6 +9,7 @@ mod guard;
 mod input;
 mod load;
 mod model;
+mod position;
 mod profile;
 mod pulse;
 mod runnable;

@@ -90,7 +90,9 @@ impl Model {
         values: &[(String, SymbolValue)],
     ) -> anyhow::Result<HashMap<Symbol, TDim>> {
         let values = values.iter();
-        values.map(|(name, value)| Ok((self.free_symbol(name)?, self.parse(name, value)?))).collect()
+        values
+            .map(|(name, value)| Ok((self.free_symbol(name)?, self.parse(name, value)?)))
+            .collect()
     }
 
     pub(crate) fn free_symbol(&self, name: &str) -> anyhow::Result<Symbol> {

@@ -59,7 +59,7 @@ impl PulsedModel {
     }
 
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        call(py, || self.0.save(&path))
+        call(py, move || self.0.save(&path))
     }
 
     fn compile(&self, py: Python<'_>, threads: usize) -> PyResult<PulsedRunnable> {

@@ -12,9 +12,9 @@ use tract_core::prelude::{IntoArcTensor, OutletId, Tensor, TypedModel, tensor0, 
 
 use super::chunks::Count;
 use super::translate::layer;
+use super::writable::{WRITER, prepare};
 use super::{PulsedModel, StreamAxis};
 use crate::guard::guarded;
-use super::writable::{WRITER, prepare};
 use crate::load::load_bytes;
 use crate::{Error, Model, Result, Stage};
 
@@ -55,7 +55,10 @@ impl PulsedModel {
                     );
                 }
             }
-            ensure!(self.count.unit == 1, "attention over chunks can't be saved yet; save the batch model and pulse it once it is loaded");
+            ensure!(
+                self.count.unit == 1,
+                "attention over chunks can't be saved yet; save the batch model and pulse it once it is loaded"
+            );
             prepare(&mut graph, &self.symbol)?;
             self.describe(&mut graph);
             let archive = WRITER.write_to_tar(&graph, vec![])?;
@@ -91,7 +94,9 @@ impl PulsedModel {
         if !model.graph.properties.contains_key(DELAY) {
             return Ok(None);
         }
-        guarded(Stage::Load, || opened(model).context("the file's properties of its stream").map(Some))
+        guarded(Stage::Load, || {
+            opened(model).context("the file's properties of its stream").map(Some)
+        })
     }
 
     /// Puts into the graph's properties what can't be seen in the graph.
@@ -117,7 +122,12 @@ impl PulsedModel {
 
     /// Refuses an archive that does not give this model back.
     fn check(&self, archive: &[u8]) -> anyhow::Result<()> {
-        let unread = |e: Error| Error::new(Stage::Pulse, format!("tract can't read what it wrote of this model: {}", e.message));
+        let unread = |e: Error| {
+            Error::new(
+                Stage::Pulse,
+                format!("tract can't read what it wrote of this model: {}", e.message),
+            )
+        };
         let model = load_bytes(archive).map_err(unread)?;
         let again = PulsedModel::open(&model).map_err(unread)?.context("no pulsed model")?;
         let told = |model: &PulsedModel| {
@@ -127,7 +137,9 @@ impl PulsedModel {
         };
         ensure!(
             told(self) == told(&again),
-            "tract wrote {} where there was {}", told(&again), told(self)
+            "tract wrote {} where there was {}",
+            told(&again),
+            told(self)
         );
         Ok(())
     }
@@ -154,7 +166,8 @@ fn opened(model: &Model) -> anyhow::Result<PulsedModel> {
             known.push(match usize::try_from(axis) {
                 Err(_) => None,
                 Ok(axis) => {
-                    let dim = graph.outlet_fact(*outlet)?.shape.get(axis).context("no such axis")?;
+                    let dim =
+                        graph.outlet_fact(*outlet)?.shape.get(axis).context("no such axis")?;
                     let delay = usize::try_from(delays.get(i).copied().unwrap_or(0))?;
                     Some(StreamAxis { axis, pulse: frames(dim)?, delay, length: TDim::Val(0) })
                 }
@@ -164,16 +177,18 @@ fn opened(model: &Model) -> anyhow::Result<PulsedModel> {
     };
     let mut inputs = axes(graph.input_outlets()?, &numbers(INPUT_AXES)?, &[])?;
     let mut outputs = axes(graph.output_outlets()?, &numbers(OUTPUT_AXES)?, &numbers(DELAY)?)?;
-    let first = inputs.iter().flatten().next().context("no input streams")?.pulse as i64;
+    let first = inputs.iter().flatten().next().context("no input streams")?;
+    let first = i64::try_from(first.pulse)?;
     let pulse = numbers(PULSE).ok().and_then(|n| n.first().copied()).unwrap_or(first);
     let told = (texts(INPUT_LENGTHS), texts(OUTPUT_LENGTHS));
     for (axes, told) in [(&mut inputs, told.0), (&mut outputs, told.1)] {
-        for (i, axis) in axes.iter_mut().enumerate() {
-            let Some(axis) = axis else { continue };
-            axis.length = match told.as_ref().and_then(|told| told.get(i)) {
+        for (i, stream) in axes.iter_mut().enumerate() {
+            let Some(stream) = stream else { continue };
+            stream.length = match told.as_ref().and_then(|told| told.get(i)) {
                 Some(length) => graph.symbols.parse_tdim(length)?,
                 // As tract's command line reckons it.
-                None => (TDim::from(symbol.clone()) * axis.pulse as i64).divceil(pulse as usize),
+                None => (TDim::from(symbol.clone()) * i64::try_from(stream.pulse)?)
+                    .divceil(usize::try_from(pulse)?),
             };
         }
     }

@@ -42,7 +42,8 @@ fn chunks_in(graph: &TypedModel, symbol: &Symbol, pulse: i64) -> anyhow::Result<
     let symbol = substitute(&mut probe, symbol, pulse)?;
     let mut counts = vec![];
     for (dim, chunk) in section_stream_dims(&probe, &symbol)? {
-        let frames = dim.substitute(&symbol, &1.to_dim())? - dim.substitute(&symbol, &0.to_dim())?;
+        let frames =
+            dim.substitute(&symbol, &1.to_dim())? - dim.substitute(&symbol, &0.to_dim())?;
         let frames = frames.to_i64()?;
         ensure!(
             frames > 0 && frames % chunk == 0,

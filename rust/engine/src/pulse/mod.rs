@@ -2,6 +2,8 @@
 
 mod archive;
 mod chunks;
+mod layers;
+mod operators;
 mod rewrite;
 mod rules;
 mod translate;
@@ -113,7 +115,7 @@ impl Model {
         pulse: i64,
     ) -> anyhow::Result<PulsedModel> {
         let Translation { graph: pulsed, count, limit } = translation;
-        let axis = |fact: &PulsedFact| {
+        let stream_of = |fact: &PulsedFact| {
             let Some(stream) = &fact.stream else { return Ok(None) };
             let frames = fact.shape[stream.axis].as_i64().context("pulses of fixed length")?;
             Ok(Some(StreamAxis {
@@ -124,7 +126,10 @@ impl Model {
             }))
         };
         let axes = |outlets: &[OutletId]| {
-            outlets.iter().map(|o| axis(pulsed.outlet_fact(*o)?)).collect::<anyhow::Result<Vec<_>>>()
+            outlets
+                .iter()
+                .map(|o| stream_of(pulsed.outlet_fact(*o)?))
+                .collect::<anyhow::Result<Vec<_>>>()
         };
         let (inputs, outputs) = (axes(pulsed.input_outlets()?)?, axes(pulsed.output_outlets()?)?);
         ensure!(outputs.iter().any(Option::is_some), "{symbol}: no output depends on the stream");
@@ -169,8 +174,14 @@ fn translate(graph: &TypedModel, symbol: &Symbol, pulse: i64) -> anyhow::Result<
 }
 
 /// What to say of a graph that can't be pulsed.
-fn refusal(graph: &TypedModel, symbol: &Symbol, pulse: i64, error: &anyhow::Error) -> anyhow::Error {
-    let cause = error.downcast_ref::<Error>().map_or_else(|| describe(error), |e| e.message.clone());
+fn refusal(
+    graph: &TypedModel,
+    symbol: &Symbol,
+    pulse: i64,
+    error: &anyhow::Error,
+) -> anyhow::Error {
+    let cause =
+        error.downcast_ref::<Error>().map_or_else(|| describe(error), |e| e.message.clone());
     let mut message = format!("{symbol}={pulse}: {cause}");
     let fits = |pulse: &i64| guarded(Stage::Pulse, || translate(graph, symbol, *pulse)).is_ok();
     if let Some(least) = (1..=TRIED).find(fits) {
@@ -216,7 +227,8 @@ impl PulsedModel {
     /// As [`Model::set`].
     pub fn set(&self, values: &[(String, SymbolValue)]) -> Result<PulsedModel> {
         if let Some((name, value)) = values.iter().find(|(name, _)| *name == self.symbol()) {
-            let message = format!("{name}={value}: {name} streams, its length is each stream's own");
+            let message =
+                format!("{name}={value}: {name} streams, its length is each stream's own");
             return Err(Error::new(Stage::Symbol, message));
         }
         let model = self.model.set(values)?;

@@ -81,15 +81,17 @@ pub(super) fn treatment(
 ) -> TractResult<Treatment> {
     let inputs = source.node_input_facts(node.id)?;
     let outputs: Vec<&TypedFact> = node.outputs.iter().map(|o| &o.fact).collect();
-    let streams = |fact: &TypedFact| fact.shape.iter().filter(|d| d.symbols().contains(symbol)).count();
+    let streams =
+        |fact: &TypedFact| fact.shape.iter().filter(|d| d.symbols().contains(symbol)).count();
     if outputs.iter().chain(&inputs).any(|fact| streams(fact) > 1) {
         bail!(
             "it sets every frame against every other, those that are still to come included; \
              attention streams where a mask limits it to chunks of the past"
         );
     }
-    let axes: Vec<Option<usize>> = inputs.iter().map(|fact| axis_of(fact, symbol)).collect();
-    let Some(node_streams) = outputs.iter().map(|fact| axis_of(fact, symbol)).collect::<Option<Vec<_>>>()
+    let input_axes: Vec<Option<usize>> = inputs.iter().map(|fact| axis_of(fact, symbol)).collect();
+    let Some(node_streams) =
+        outputs.iter().map(|fact| axis_of(fact, symbol)).collect::<Option<Vec<_>>>()
     else {
         bail!("{}", consumes(node));
     };
@@ -97,13 +99,15 @@ pub(super) fn treatment(
         return Ok(Treatment::Table);
     }
     if !node.op_is::<Range>() && inputs.iter().any(|fact| reads_length(fact, symbol)) {
-        bail!("it computes with {symbol}, the number of frames, which nobody knows before the \
-               stream's end; compute with numbers that don't depend on it");
+        bail!(
+            "it computes with {symbol}, the number of frames, which nobody knows before the \
+               stream's end; compute with numbers that don't depend on it"
+        );
     }
-    if axes.iter().all(Option::is_none) {
+    if input_axes.iter().all(Option::is_none) {
         return generator(node, symbol);
     }
-    by_operator(source, node, symbol, &axes, node_streams[0])
+    by_operator(node, symbol, &input_axes, node_streams[0])
 }
 
 /// Why a node whose output has no axis of frames does not stream.
@@ -115,7 +119,9 @@ fn consumes(node: &TypedNode) -> String {
             slice.start, slice.end
         );
     }
-    format!("{ALL_FRAMES}; keep one result for each frame, as a cumulative sum or a pooling over a few frames does")
+    format!(
+        "{ALL_FRAMES}; keep one result for each frame, as a cumulative sum or a pooling over a few frames does"
+    )
 }
 
 /// A node that makes a stream out of what is none.
@@ -133,16 +139,21 @@ fn generator(node: &TypedNode, symbol: &Symbol) -> TractResult<Treatment> {
 }
 
 fn by_operator(
-    source: &TypedModel,
     node: &TypedNode,
     symbol: &Symbol,
-    axes: &[Option<usize>],
+    inputs: &[Option<usize>],
     output: usize,
 ) -> TractResult<Treatment> {
-    let axis = axes.iter().flatten().next().copied().unwrap_or(output);
+    let axis = inputs.iter().flatten().next().copied().unwrap_or(output);
     let op = &node.op;
-    if op.is::<ElementWiseOp>() || op.is::<TypedBinOp>() || op.is::<Cast>() || op.is::<Iff>()
-        || op.is::<Identity>() || op.is::<Reduce>() || op.is::<OneHot>() || op.is::<EinSum>()
+    if op.is::<ElementWiseOp>()
+        || op.is::<TypedBinOp>()
+        || op.is::<Cast>()
+        || op.is::<Iff>()
+        || op.is::<Identity>()
+        || op.is::<Reduce>()
+        || op.is::<OneHot>()
+        || op.is::<EinSum>()
     {
         return Ok(Treatment::PerFrame);
     }
@@ -165,7 +176,7 @@ fn by_operator(
         return per_frame_unless(mixes, "an STFT, over windows of frames");
     }
     if let Some(op) = node.op_as::<Gather>() {
-        return per_frame_unless(axes[0] == Some(op.axis), "an index into a table");
+        return per_frame_unless(inputs[0] == Some(op.axis), "an index into a table");
     }
     if let Some(op) = node.op_as::<Slice>() {
         return slice(op, axis, symbol);
@@ -175,32 +186,29 @@ fn by_operator(
         return per_frame_unless(!inner, "a slice that starts at a fixed frame");
     }
     if let Some(op) = node.op_as::<Scan>() {
-        return scan(op, axes, symbol);
+        return scan(op, inputs, symbol);
     }
     if op.is::<MultiBroadcastTo>() {
         return Ok(Treatment::Broadcast);
     }
-    windows(source, node, axes, axis)
+    windows(node, inputs, axis)
 }
 
 /// Operators that look at several frames.
-fn windows(
-    source: &TypedModel,
-    node: &TypedNode,
-    axes: &[Option<usize>],
-    axis: usize,
-) -> TractResult<Treatment> {
+fn windows(node: &TypedNode, inputs: &[Option<usize>], axis: usize) -> TractResult<Treatment> {
     let op = &node.op;
     if op.is::<Conv>() || op.is::<Deconv>() {
-        if axes[1..].iter().any(Option::is_some) {
+        if inputs[1..].iter().any(Option::is_some) {
             bail!("its weights come from the stream");
         }
         return Ok(if op.is::<Conv>() { READS_END } else { Treatment::Transposed });
     }
     if let Some(op) = node.op_as::<MaxPool>() {
         if op.with_index_outputs.is_some() {
-            bail!("it tells positions of maxima, and each pulse would count them from its start; \
-                   use a pooling that gives only the maxima");
+            bail!(
+                "it tells positions of maxima, and each pulse would count them from its start; \
+                   use a pooling that gives only the maxima"
+            );
         }
         return Ok(READS_END);
     }
@@ -209,8 +217,10 @@ fn windows(
             return Ok(Treatment::PerFrame);
         }
         if op.mode == PadMode::Reflect {
-            bail!("it reflects the stream's last frames before the end is known; pad with zeros \
-                   or with the edge's frame");
+            bail!(
+                "it reflects the stream's last frames before the end is known; pad with zeros \
+                   or with the edge's frame"
+            );
         }
         return Ok(READS_END);
     }
@@ -234,12 +244,15 @@ fn windows(
         }
         return Ok(BY_TRACT);
     }
-    let tracts = op.is::<SumPool>() || op.is::<Downsample>() || op.is::<Stft>()
-        || op.is::<WindowOnAxis>() || op.is::<AffineChunkTrim>() || op.is::<DiagGather>();
+    let tracts = op.is::<SumPool>()
+        || op.is::<Downsample>()
+        || op.is::<Stft>()
+        || op.is::<WindowOnAxis>()
+        || op.is::<AffineChunkTrim>()
+        || op.is::<DiagGather>();
     if tracts {
         return Ok(if op.is::<SumPool>() { READS_END } else { BY_TRACT });
     }
-    let _ = source;
     bail!("nothing is known of how {} streams", op.name())
 }
 
@@ -260,8 +273,12 @@ fn axis_op(op: &AxisOp, axis: usize, output: usize) -> TractResult<Treatment> {
     }
     let before = |dims: &[TDim], axis: usize| dims[..axis - at].iter().product::<TDim>();
     if output < *at || before(from, axis) != before(to, output) {
-        bail!("it interleaves the frames with another axis, {} become {}; move the frames' axis \
-               before the others first", told(from), told(to));
+        bail!(
+            "it interleaves the frames with another axis, {} become {}; move the frames' axis \
+               before the others first",
+            told(from),
+            told(to)
+        );
     }
     Ok(BY_TRACT)
 }
@@ -272,8 +289,11 @@ fn slice(op: &Slice, axis: usize, symbol: &Symbol) -> TractResult<Treatment> {
         return Ok(Treatment::PerFrame);
     }
     if counted(&op.start) {
-        bail!("it starts {} frames in, which nobody knows before the stream's end; start at a \
-               fixed frame", op.start);
+        bail!(
+            "it starts {} frames in, which nobody knows before the stream's end; start at a \
+               fixed frame",
+            op.start
+        );
     }
     Ok(BY_TRACT)
 }
@@ -281,10 +301,12 @@ fn slice(op: &Slice, axis: usize, symbol: &Symbol) -> TractResult<Treatment> {
 fn scan(op: &Scan, axes: &[Option<usize>], symbol: &Symbol) -> TractResult<Treatment> {
     for (mapping, axis) in op.input_mapping.iter().zip(axes) {
         match (mapping, axis) {
-            (InputMapping::Scan(info), Some(axis)) if info.axis == *axis => {
+            (InputMapping::Scan(info), Some(along)) if info.axis == *along => {
                 if info.chunk < 0 {
-                    bail!("it runs from the stream's last frame to its first, which is still to \
-                           come; use a unidirectional RNN, or one over chunks of the stream");
+                    bail!(
+                        "it runs from the stream's last frame to its first, which is still to \
+                           come; use a unidirectional RNN, or one over chunks of the stream"
+                    );
                 }
                 if info.chunk != 1 {
                     bail!("it takes {} frames in each step; take one", info.chunk);
@@ -301,11 +323,11 @@ fn scan(op: &Scan, axes: &[Option<usize>], symbol: &Symbol) -> TractResult<Treat
             }
         }
     }
-    if let Some(mapping) = op.output_mapping.iter().find(|m| m.last_value_slot.is_some()) {
-        let _ = mapping;
+    if op.output_mapping.iter().any(|mapping| mapping.last_value_slot.is_some()) {
         bail!("it gives its state after the last frame; give only the outputs of the frames");
     }
-    let inner = op.body.nodes.iter().flat_map(|n| &n.outputs).any(|o| axis_of(&o.fact, symbol).is_some());
+    let inner =
+        op.body.nodes.iter().flat_map(|n| &n.outputs).any(|o| axis_of(&o.fact, symbol).is_some());
     if inner {
         bail!("its steps depend on {symbol}, the number of frames");
     }
@@ -348,7 +370,9 @@ fn reads_length(fact: &TypedFact, symbol: &Symbol) -> bool {
         tensor.datum_type() == DatumType::TDim
             && tensor
                 .try_as_plain_ram()
-                .and_then(|plain| Ok(plain.as_slice::<TDim>()?.iter().any(|d| d.symbols().contains(symbol))))
+                .and_then(|plain| {
+                    Ok(plain.as_slice::<TDim>()?.iter().any(|d| d.symbols().contains(symbol)))
+                })
                 .unwrap_or(false)
     };
     [&fact.konst, &fact.uniform].into_iter().flatten().any(|tensor| counts(tensor))

@@ -60,7 +60,8 @@ pub(super) fn prepare(graph: &mut TypedModel, symbol: &Symbol) -> anyhow::Result
         if let Some(op) = node.op_as_mut::<PulsePad>() {
             op.after = settled(&op.after, symbol);
             op.end_input = settled(&op.end_input, symbol);
-            unwritten = unwritten.or([&op.after, &op.end_input].into_iter().find(|d| chooses(d)).cloned());
+            unwritten =
+                unwritten.or([&op.after, &op.end_input].into_iter().find(|d| chooses(d)).cloned());
         } else if let Some(op) = node.op_as_mut::<PulseMask>() {
             op.end = settled(&op.end, symbol);
             unwritten = unwritten.or(Some(op.end.clone()).filter(chooses));
@@ -84,7 +85,8 @@ pub(super) fn prepare(graph: &mut TypedModel, symbol: &Symbol) -> anyhow::Result
 
 /// `dim` without the minimum or maximum of terms of which one always is. tract can't write these.
 pub(super) fn settled(dim: &TDim, symbol: &Symbol) -> TDim {
-    let within = |terms: &[TDim]| -> Vec<TDim> { terms.iter().map(|t| settled(t, symbol)).collect() };
+    let within =
+        |terms: &[TDim]| -> Vec<TDim> { terms.iter().map(|t| settled(t, symbol)).collect() };
     match dim {
         TDim::Add(terms) => within(terms).into_iter().sum(),
         TDim::MulInt(factor, term) => settled(term, symbol) * *factor,
