@@ -238,6 +238,8 @@ def several_paths() -> list[Case]:
         Case("shift_left", lambda x: F.pad(x[:, 2:], (0, 0, 0, 2)), X),
         Case("shift_right", lambda x: F.pad(x[:, :-2], (0, 0, 2, 0)), X),
         Case("zero_tail", lambda x: F.pad(x[:, :-2], (0, 0, 0, 2)), X),
+        Case("plus_shifted", lambda x: x + F.pad(x[:, :-5], (0, 0, 5, 0)), X),
+        Case("plus_zero_tail", lambda x: x * 2 + F.pad(x[:, :-3], (0, 0, 0, 3), value=1.0), X),
         Case("pad_value", lambda x: F.pad(x, (0, 0, 2, 3), value=7.0), X),
         Case("concat_token", lambda x: torch.cat([TOKEN.expand(x.shape[0], 1, 3), x], 1), X),
         Case("two_inputs", lambda x, y: x * 2 + y, (*X, *frames(2, 11, 3)), axes=two_inputs),

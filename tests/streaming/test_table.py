@@ -17,6 +17,8 @@ UNWRITTEN = {
     "concat_token",
     "conv_then_transposed",
     "down_and_up",
+    "plus_shifted",
+    "plus_zero_tail",
     "shift_left",
     "shift_right",
     "transposed_kernel_3",

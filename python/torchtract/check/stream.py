@@ -46,7 +46,8 @@ class StreamReport:
 
     Attributes:
         rows: one for each output of each stream.
-        refused: lengths that were left out, since the batch model itself refuses them.
+        refused: lengths that were left out, since the batch model itself refuses them, or streams
+            do.
         tolerance: the level that was applied.
     """
 
@@ -156,6 +157,9 @@ class _Check:
             where = f"{self._pulsed.symbol}={length} in chunks of {_told(chunks)}"
             try:
                 actual = self._stream(inputs, chunks)
+            except SymbolError as error:
+                self.refused.append(f"{where}: {error}")
+                return
             except EngineError as error:
                 raise RunError(
                     f"{where}: the batch model runs, the stream fails: {error}"

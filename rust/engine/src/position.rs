@@ -102,7 +102,10 @@ impl Position {
                 continue;
             };
             let progress = &mut self.outputs[i];
-            let sure = pulsed.length(axis, self.pushed)?.min(progress.computed);
+            let sure = match pulsed.is_irregular(self.pushed) {
+                true => progress.given,
+                false => pulsed.length(axis, self.pushed)?.min(progress.computed),
+            };
             let ready = usize::try_from((sure - progress.given).max(0))?;
             let held = mem::take(&mut progress.held);
             let frames = match held.len() {
@@ -132,6 +135,11 @@ impl Position {
 }
 
 impl PulsedModel {
+    /// Whether no stream may end at this length.
+    pub(crate) fn is_irregular(&self, units: i64) -> bool {
+        self.irregular.contains(&(units / self.count.unit))
+    }
+
     /// Frames in all of a stream that is `units` long.
     pub(crate) fn length(&self, axis: &StreamAxis, units: i64) -> anyhow::Result<i64> {
         let Count { symbol, unit, .. } = &self.count;

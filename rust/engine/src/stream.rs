@@ -11,7 +11,7 @@ use crate::position::{Position, part};
 use crate::pulse::PulsedModel;
 use crate::symbol::{check_assertions, told};
 use crate::tensor::to_plain;
-use crate::{CompileOptions, Fact, Result, Runnable, Stage};
+use crate::{CompileOptions, Error, Fact, Result, Runnable, Stage};
 
 /// Far beyond any stream: what an assertion forbids here and now, it forbids from here on.
 const FAR: i64 = 1 << 50;
@@ -200,6 +200,14 @@ impl Stream {
         let mut next = self.at.clone();
         let values = next.values(pulsed);
         check_assertions(&pulsed.batch.symbols, &pulsed.batch.symbols.all_assertions(), &values)?;
+        if pulsed.is_irregular(next.pushed) {
+            let (symbol, n) = (&pulsed.symbol, next.pushed);
+            let message = format!(
+                "{symbol}={n} is not allowed: of so short a stream, parts that meet have different \
+                 lengths; push more"
+            );
+            bail!(Error::new(Stage::Symbol, message));
+        }
         let unit = pulsed.count.unit;
         ensure!(
             next.pushed % unit == 0,

@@ -27,6 +27,7 @@ const INPUT_LENGTHS: &str = "torchtract.pulse.input_lengths";
 const OUTPUT_LENGTHS: &str = "torchtract.pulse.output_lengths";
 const PULSE: &str = "torchtract.pulse";
 /// The longest stream, and why.
+const IRREGULAR: &str = "torchtract.pulse.irregular_lengths";
 const LONGEST: &str = "torchtract.pulse.longest";
 const LONGEST_WHY: &str = "torchtract.pulse.longest_why";
 
@@ -114,6 +115,9 @@ impl PulsedModel {
         put(PULSE, tensor0(self.pulse));
         put(INPUT_LENGTHS, lengths(&self.inputs));
         put(OUTPUT_LENGTHS, lengths(&self.outputs));
+        if !self.irregular.is_empty() {
+            put(IRREGULAR, tensor1(&self.irregular));
+        }
         if let Some((longest, why)) = &self.limit {
             put(LONGEST, tensor0(*longest));
             put(LONGEST_WHY, tensor0(why.clone()));
@@ -204,6 +208,7 @@ fn opened(model: &Model) -> anyhow::Result<PulsedModel> {
     }
     let count = Count { symbol: symbol.clone(), pulse, unit: 1 };
     Ok(PulsedModel {
+        irregular: numbers(IRREGULAR).unwrap_or_default(),
         count,
         model: model.clone(),
         batch: Arc::new(batch),

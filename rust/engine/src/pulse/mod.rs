@@ -59,6 +59,8 @@ pub struct PulsedModel {
     pub(crate) outputs: Vec<Option<StreamAxis>>,
     /// What the lengths and the graph count in.
     pub(crate) count: Count,
+    /// Lengths that no stream may have, counted likewise.
+    pub(crate) irregular: Vec<i64>,
     /// The longest stream that it takes, and why.
     pub(crate) limit: Option<(i64, String)>,
 }
@@ -114,7 +116,7 @@ impl Model {
         symbol: Symbol,
         pulse: i64,
     ) -> anyhow::Result<PulsedModel> {
-        let Translation { graph: pulsed, count, limit } = translation;
+        let Translation { graph: pulsed, count, limit, irregular } = translation;
         let stream_of = |fact: &PulsedFact| {
             let Some(stream) = &fact.stream else { return Ok(None) };
             let frames = fact.shape[stream.axis].as_i64().context("pulses of fixed length")?;
@@ -152,6 +154,7 @@ impl Model {
             inputs,
             outputs,
             limit,
+            irregular,
             count,
         })
     }
@@ -162,6 +165,7 @@ struct Translation {
     graph: tract_pulse::model::PulsedModel,
     count: Count,
     limit: Option<(i64, String)>,
+    irregular: Vec<i64>,
 }
 
 fn translate(graph: &TypedModel, symbol: &Symbol, pulse: i64) -> anyhow::Result<Translation> {
@@ -170,7 +174,8 @@ fn translate(graph: &TypedModel, symbol: &Symbol, pulse: i64) -> anyhow::Result<
     let translator = Translator::new(&count.symbol, count.pulse);
     let pulsed = translator.translate_model(&graph)?;
     let limit = translator.limit.take().map(|(units, why)| (units * count.unit, why));
-    Ok(Translation { graph: pulsed, count, limit })
+    let irregular = translator.irregular();
+    Ok(Translation { graph: pulsed, count, limit, irregular })
 }
 
 /// What to say of a graph that can't be pulsed.

@@ -24,6 +24,8 @@ use tract_transformers::ops::DiagGather;
 use tract_transformers::ops::apply_rope::{ApplyRope, RotateHalf};
 use tract_transformers::ops::scaled_masked_softmax::ScaledMaskedSoftmax;
 
+use super::writable::settled;
+
 /// How an operator is made to stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Treatment {
@@ -288,7 +290,7 @@ fn slice(op: &Slice, axis: usize, symbol: &Symbol) -> TractResult<Treatment> {
     if op.axis != axis {
         return Ok(Treatment::PerFrame);
     }
-    if counted(&op.start) {
+    if counted(&settled(&op.start, symbol)) {
         bail!(
             "it starts {} frames in, which nobody knows before the stream's end; start at a \
                fixed frame",

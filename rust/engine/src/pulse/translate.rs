@@ -28,6 +28,9 @@ use crate::{Error, Stage};
 /// Property of an exported file: paths of the modules it was made from, by blanks.
 const MODULES: &str = "torchtract.modules";
 
+/// Streams as long as this are none of the short ones that are looked at one by one.
+const SHORT: i64 = 4096;
+
 /// One way to cut the stream of `symbol` into pulses.
 #[derive(Debug)]
 pub(super) struct Translator<'a> {
@@ -35,11 +38,26 @@ pub(super) struct Translator<'a> {
     pub pulse: i64,
     /// The longest stream that the model takes, and why.
     pub limit: RefCell<Option<(i64, String)>>,
+    /// Lengths that are the same wherever streams meet, but for some streams that are too short.
+    met: RefCell<Vec<Vec<TDim>>>,
 }
 
 impl Translator<'_> {
     pub fn new(symbol: &Symbol, pulse: i64) -> Translator<'_> {
-        Translator { symbol, pulse, limit: RefCell::default() }
+        Translator { symbol, pulse, limit: RefCell::default(), met: RefCell::default() }
+    }
+
+    /// The lengths of streams that are not as long where they meet as where they part: there the
+    /// batch model repeats the one frame of the shorter, or fails.
+    pub fn irregular(&self) -> Vec<i64> {
+        let met = self.met.borrow();
+        let same = |dims: &Vec<TDim>, n| {
+            let first = length(&dims[0], self.symbol, n);
+            first.is_ok_and(|first| {
+                dims.iter().all(|dim| length(dim, self.symbol, n).is_ok_and(|len| len == first))
+            })
+        };
+        (0..self.long().min(SHORT)).filter(|n| !met.iter().all(|dims| same(dims, *n))).collect()
     }
 
     /// A length from which on it can be told how many frames each pulse adds to a wire.
@@ -114,6 +132,7 @@ impl Translator<'_> {
         }
         match rules::treatment(source, node, self.symbol)? {
             Treatment::PerFrame => {
+                self.meet(source, node)?;
                 let inputs = Self::synchronize(node, target, mapping)?;
                 let op = PerFrame::new(node, self.symbol);
                 target.wire_node(&node.name, op, &inputs)
@@ -148,6 +167,22 @@ impl Translator<'_> {
         let (symbol, pulse) = (self.symbol, self.pulse.to_dim());
         OpPulsifier::pulsify(source, node, target, mapping, symbol, &pulse)?
             .with_context(|| format!("tract can't stream {}", node.op.name()))
+    }
+
+    /// Notes the lengths of the streams that meet in `node`.
+    fn meet(&self, source: &TypedModel, node: &TypedNode) -> TractResult<()> {
+        let mut dims: Vec<TDim> = vec![];
+        for fact in source.node_input_facts(node.id)? {
+            if let Some(axis) = rules::axis_of(fact, self.symbol)
+                && !dims.contains(&fact.shape[axis])
+            {
+                dims.push(fact.shape[axis].clone());
+            }
+        }
+        if dims.len() > 1 && !self.met.borrow().contains(&dims) {
+            self.met.borrow_mut().push(dims);
+        }
+        Ok(())
     }
 
     /// Delays the inputs of `node` that are ahead of others.
