@@ -46,14 +46,6 @@ graph net(ids) -> (rows) {
     rows = tract_core_gather(table, sums, axis = 0);
 }
 """
-SHIFTED = """
-extension tract_symbol S;
-graph net(x) -> (y) {
-    x = tract_core_external(shape = [S], datum_type = 'f32');
-    head = slice(x, axes = [0], begin = [0], end = [-3]);
-    y = x + pad(head, [(3, 0)]);
-}
-"""
 TWO = """
 extension tract_symbol S;
 graph net(x, y, gain) -> (sum, fast, fixed) {
@@ -189,17 +181,6 @@ def test_a_stream_keeps_to_the_file_s_assertions() -> None:
         stream.push(np.ones(1, np.float32))
     assert stream.position == 10
     assert stream.flush().shape == (2,)
-
-
-def test_a_stream_too_short_for_its_parts_to_meet() -> None:
-    batch = model(SHIFTED)
-    stream = batch.pulse(S=2).compile().stream()
-    x = np.arange(1, 8, dtype=np.float32)
-    stream.push(x[:1])
-    with pytest.raises(SymbolError, match="S=1 is not allowed: of so short a stream"):
-        stream.flush()
-    got = np.concatenate([stream.push(x[1:]), stream.flush()])
-    np.testing.assert_array_equal(got, batch.compile()(x))
 
 
 def test_inputs_and_outputs_have_their_own_axes_and_lengths() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness import export
 from streaming.refused import REFUSED
 from streaming.streamable import STREAMABLE, Case
 from torchtract import Model, check_stream, load
-from torchtract.errors import PulseError
+from torchtract.errors import PulseError, SymbolError
 
 #: What tract 0.23.9 streams but has no way to write.
 UNWRITTEN = {
@@ -65,3 +66,17 @@ def test_is_refused(case: Case) -> None:
     for pulse in case.pulses:
         with pytest.raises(PulseError, match=f"^S={pulse}: "):
             model.pulse(S=pulse)
+
+
+def test_a_stream_too_short_for_its_parts_to_meet() -> None:
+    case = next(case for case in STREAMABLE if case.name == "plus_shifted")
+    batch = exported(case)
+    stream = batch.pulse(S=2).compile().stream()
+    x = np.random.default_rng(0).standard_normal((2, 12, 3)).astype(np.float32)
+    # Of one frame, the batch model makes five: the shifted part is as long as its padding.
+    assert batch.compile()(x[:, :1]).shape == (2, 5, 3)
+    first = stream.push(x[:, :1])
+    with pytest.raises(SymbolError, match="S=1 is not allowed: of so short a stream"):
+        stream.flush()
+    whole = np.concatenate([first, stream.push(x[:, 1:]), stream.flush()], axis=1)
+    np.testing.assert_allclose(whole, batch.compile()(x), atol=1e-6)

@@ -116,7 +116,8 @@ impl PulsedModel {
         put(INPUT_LENGTHS, lengths(&self.inputs));
         put(OUTPUT_LENGTHS, lengths(&self.outputs));
         if !self.irregular.is_empty() {
-            put(IRREGULAR, tensor1(&self.irregular));
+            let told: Vec<String> = self.irregular.iter().map(ToString::to_string).collect();
+            put(IRREGULAR, tensor0(told.join(" ")));
         }
         if let Some((longest, why)) = &self.limit {
             put(LONGEST, tensor0(*longest));
@@ -198,6 +199,9 @@ fn opened(model: &Model) -> anyhow::Result<PulsedModel> {
     }
     let limit = numbers(LONGEST).ok().and_then(|n| n.first().copied());
     let why = texts(LONGEST_WHY).and_then(|t| t.first().cloned()).unwrap_or_default();
+    let irregular = texts(IRREGULAR).and_then(|t| t.first().cloned()).unwrap_or_default();
+    let irregular =
+        irregular.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
     let mut batch = TypedModel { symbols: graph.symbols.clone(), ..TypedModel::default() };
     for (i, axis) in inputs.iter().enumerate() {
         let mut fact = graph.input_fact(i)?.without_value();
@@ -208,7 +212,7 @@ fn opened(model: &Model) -> anyhow::Result<PulsedModel> {
     }
     let count = Count { symbol: symbol.clone(), pulse, unit: 1 };
     Ok(PulsedModel {
-        irregular: numbers(IRREGULAR).unwrap_or_default(),
+        irregular,
         count,
         model: model.clone(),
         batch: Arc::new(batch),

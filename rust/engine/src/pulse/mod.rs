@@ -173,8 +173,8 @@ fn translate(graph: &TypedModel, symbol: &Symbol, pulse: i64) -> anyhow::Result<
     let count = count_chunks(&mut graph, symbol, pulse)?;
     let translator = Translator::new(&count.symbol, count.pulse);
     let pulsed = translator.translate_model(&graph)?;
-    let limit = translator.limit.take().map(|(units, why)| (units * count.unit, why));
     let irregular = translator.irregular();
+    let limit = translator.limit.take().map(|(units, why)| (units * count.unit, why));
     Ok(Translation { graph: pulsed, count, limit, irregular })
 }
 
