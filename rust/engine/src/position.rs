@@ -102,9 +102,10 @@ impl Position {
                 continue;
             };
             let progress = &mut self.outputs[i];
-            let sure = match pulsed.is_irregular(self.pushed) {
-                true => progress.given,
-                false => pulsed.length(axis, self.pushed)?.min(progress.computed),
+            let sure = if pulsed.is_irregular(self.pushed) {
+                progress.given
+            } else {
+                pulsed.length(axis, self.pushed)?.min(progress.computed)
             };
             let ready = usize::try_from((sure - progress.given).max(0))?;
             let held = mem::take(&mut progress.held);
