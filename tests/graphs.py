@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+
 import numpy as np
 
 from torchtract.nnef import Argument, Dim, Graph, Operation, Ref, Variable
 
-__all__ = ["external", "linear", "variable"]
+__all__ = ["archive", "external", "linear", "variable"]
+
+
+def archive(graph: str) -> bytes:
+    """A graph's text as an archive without weights."""
+    text = f"version 1.0;\nextension tract_registry tract_core;\n{graph}".encode()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        member = tarfile.TarInfo("graph.nnef")
+        member.size = len(text)
+        tar.addfile(member, io.BytesIO(text))
+    return packed.getvalue()
 
 
 def external(name: str, *shape: int | str, datum_type: str = "f32") -> Operation:

@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from torchtract import errors
 from torchtract._native import __version__
-from torchtract.runtime import Fact, Model, Profile, Runnable, load
+from torchtract.runtime import (
+    Fact,
+    Model,
+    Profile,
+    PulsedModel,
+    PulsedRunnable,
+    Runnable,
+    Stream,
+    StreamAxis,
+    load,
+)
 
 if TYPE_CHECKING:
-    from torchtract.check import IoReport, check_io
+    from torchtract.check import IoReport, StreamReport, check_io, check_stream
     from torchtract.export import TractNNEF, export_model_to_nnef
 
 __all__ = [
@@ -22,10 +32,16 @@ __all__ = [
     "IoReport",
     "Model",
     "Profile",
+    "PulsedModel",
+    "PulsedRunnable",
     "Runnable",
+    "Stream",
+    "StreamAxis",
+    "StreamReport",
     "TractNNEF",
     "__version__",
     "check_io",
+    "check_stream",
     "errors",
     "export_model_to_nnef",
     "load",
@@ -33,6 +49,8 @@ __all__ = [
 
 _NEED_TORCH = {
     "IoReport": "torchtract.check",
+    "StreamReport": "torchtract.check",
+    "check_stream": "torchtract.check",
     "check_io": "torchtract.check",
     "TractNNEF": "torchtract.export",
     "export_model_to_nnef": "torchtract.export",

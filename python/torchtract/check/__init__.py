@@ -1,15 +1,16 @@
-"""PyTorch and tract side by side. PyTorch is imported when `check_io` is first used."""
+"""Models beside what they should equal. PyTorch is imported when `check_io` is first used."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from torchtract.check.report import IoReport
+from torchtract.check.stream import StreamReport, check_stream
 
 if TYPE_CHECKING:
     from torchtract.check.io import check_io
 
-__all__ = ["IoReport", "check_io"]
+__all__ = ["IoReport", "StreamReport", "check_io", "check_stream"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,22 @@
 """Load NNEF models into tract, look at them, run and measure them. Needs numpy, not torch."""
 
 from torchtract.runtime.fact import Fact, Node
-from torchtract.runtime.model import Model, load
+from torchtract.runtime.load import load
+from torchtract.runtime.model import Model
 from torchtract.runtime.profile import Profile
+from torchtract.runtime.pulsed import PulsedModel, PulsedRunnable, StreamAxis
 from torchtract.runtime.runnable import Runnable
+from torchtract.runtime.stream import Stream
 
-__all__ = ["Fact", "Model", "Node", "Profile", "Runnable", "load"]
+__all__ = [
+    "Fact",
+    "Model",
+    "Node",
+    "Profile",
+    "PulsedModel",
+    "PulsedRunnable",
+    "Runnable",
+    "Stream",
+    "StreamAxis",
+    "load",
+]

@@ -1,38 +1,20 @@
-"""Loading a model, looking at it, setting its symbols."""
+"""A loaded model: looking at it, setting its symbols."""
 
 from __future__ import annotations
 
-import operator
-import os
-from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from torchtract import _native
-from torchtract.errors import SymbolError
+from torchtract.errors import PulseError
 from torchtract.runtime.fact import Fact, Node, describe
 from torchtract.runtime.origin import Origin
 from torchtract.runtime.profile import Profile
 from torchtract.runtime.runnable import Runnable
+from torchtract.runtime.symbols import symbol_values
 from torchtract.runtime.tables import Table
 
-_LARGEST_SIZE = 2**63 - 1
-
-
-def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Model:
-    """Loads an NNEF model into tract.
-
-    Args:
-        source: path of a ``.nnef.tgz``, a ``.nnef.tar`` or a folder, or the bytes of an archive.
-
-    Raises:
-        LoadError: there is no such file, it is no archive or a damaged one, or its graph or its
-            weights are not what tract takes.
-    """
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        origin = Origin(bytes(source))
-    else:
-        origin = Origin.at(Path(source))
-    return Model(origin.load(), origin)
+if TYPE_CHECKING:
+    from torchtract.runtime.pulsed import PulsedModel
 
 
 class Model:
@@ -75,7 +57,7 @@ class Model:
             SymbolError: a symbol does not exist or has a value already; a value is no ``int`` and
                 no expression, makes a size negative, or is one that an assertion forbids.
         """
-        values = {name: _symbol_value(name, value) for name, value in symbols.items()}
+        values = symbol_values(symbols)
         return Model(self._native.set(values), self._origin.with_setting(values))
 
     def compile(self, *, threads: int = 1) -> Runnable:
@@ -92,6 +74,27 @@ class Model:
         if threads < 1:
             raise ValueError(f"threads={threads}: at least one is needed")
         return Runnable(self._native.compile(threads), self._origin, threads)
+
+    def pulse(self, /, **pulse: SupportsIndex) -> PulsedModel:
+        """Gives the model that computes a stream, a pulse of frames at a time.
+
+        Args:
+            pulse: the symbol that streams and its value for one pulse, such as ``S=8``.
+
+        Raises:
+            PulseError: the model can't stream, and which layer is to blame; or not by pulses of
+                that length, and which lengths do.
+            SymbolError: there is no such symbol, or it has a value already.
+        """
+        from torchtract.runtime.pulsed import PulsedModel
+
+        if len(pulse) != 1:
+            given = ", ".join(f"{name}={value}" for name, value in pulse.items())
+            raise PulseError(f"pulse({given}): one symbol streams, give exactly one")
+        ((symbol, length),) = symbol_values(pulse).items()
+        if isinstance(length, str):
+            raise PulseError(f"{symbol}={length!r}: a pulse has a fixed length, give an int")
+        return PulsedModel(self._native.pulse(symbol, length), self._origin, (symbol, length))
 
     def profile(
         self,
@@ -129,17 +132,3 @@ class Model:
 
 def _restore(origin: Origin) -> Model:
     return Model(origin.load(), origin)
-
-
-def _symbol_value(name: str, value: Any) -> int | str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise SymbolError(
-            f"{name}={value!r}: a {type(value).__name__} is no size: give an int, or an "
-            'expression over other symbols such as "2*S"'
-        )
-    size = operator.index(value)
-    if abs(size) > _LARGEST_SIZE:
-        raise SymbolError(f"{name}={size}: the largest size is {_LARGEST_SIZE}")
-    return size

@@ -9,6 +9,8 @@ pub enum Stage {
     Load,
     /// Giving symbols a value.
     Symbol,
+    /// Turning a model into a streaming one.
+    Pulse,
     /// Optimising a model for the processor and planning its execution.
     Compile,
     /// Checking inputs, and computing.

@@ -30,7 +30,7 @@ pub enum Property {
 }
 
 impl Property {
-    fn new(value: &Tensor) -> anyhow::Result<Property> {
+    pub(crate) fn new(value: &Tensor) -> anyhow::Result<Property> {
         if value.datum_type() != DatumType::String {
             return Ok(Property::Numbers(to_plain(value.clone(), &SymbolValues::default())?));
         }

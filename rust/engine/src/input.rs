@@ -75,6 +75,15 @@ impl Signature {
 
     /// Refuses `tensors` that are not what the model takes; gives the values they bind symbols to.
     pub fn check(&self, tensors: &[Tensor]) -> anyhow::Result<SymbolValues> {
+        let values = self.bind(tensors)?;
+        if !self.symbols.is_empty() {
+            check_assertions(&self.scope, &self.assertions, &values)?;
+        }
+        Ok(values)
+    }
+
+    /// As `check`, whatever the model asserts of its symbols.
+    pub fn bind(&self, tensors: &[Tensor]) -> anyhow::Result<SymbolValues> {
         self.check_count(tensors.len())?;
         let mut bound = vec![None; self.symbols.len()];
         for (i, (input, tensor)) in self.inputs.iter().zip(tensors).enumerate() {
@@ -91,7 +100,7 @@ impl Signature {
                 }
             }
         }
-        self.check_symbols(tensors, &bound)
+        self.bind_symbols(tensors, &bound)
     }
 
     pub fn check_count(&self, given: usize) -> anyhow::Result<()> {
@@ -117,9 +126,8 @@ impl Signature {
         Ok(())
     }
 
-    /// Holds the symbols' values against the assertions, and the sizes that are expressions over
-    /// symbols against the tensors.
-    fn check_symbols(
+    /// The symbols' values, once the sizes that are expressions over them fit the tensors.
+    fn bind_symbols(
         &self,
         tensors: &[Tensor],
         bound: &[Option<Binding>],
@@ -142,7 +150,6 @@ impl Signature {
                 }
             }
         }
-        check_assertions(&self.scope, &self.assertions, &values)?;
         Ok(values)
     }
 }

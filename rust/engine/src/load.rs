@@ -75,13 +75,18 @@ fn load(source: &str, read: impl FnOnce() -> anyhow::Result<ProtoModel>) -> Resu
 }
 
 /// NNEF with every set of operators that tract has.
-static NNEF: LazyLock<Nnef> = LazyLock::new(|| {
-    let mut nnef = tract_nnef::nnef()
+pub(crate) fn nnef() -> Nnef {
+    tract_nnef::nnef()
         .with_tract_resource()
         .with_tract_extra()
         .with_tract_transformers()
         .with_onnx()
-        .with_pulse();
+        .with_pulse()
+}
+
+/// The reader.
+static NNEF: LazyLock<Nnef> = LazyLock::new(|| {
+    let mut nnef = nnef();
     for loader in &mut nnef.resource_loaders {
         if loader.name() == "DatLoader" {
             *loader = Box::new(WeightLoader);

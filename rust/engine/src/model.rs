@@ -80,11 +80,7 @@ impl Model {
     /// a value, when an input would get a negative size.
     pub fn set(&self, values: &[(String, SymbolValue)]) -> Result<Model> {
         guarded(Stage::Symbol, || {
-            let mut substitutions = HashMap::new();
-            for (name, value) in values {
-                let symbol = self.free_symbol(name)?;
-                substitutions.insert(symbol, self.parse(name, value)?);
-            }
+            let substitutions = self.substitutions(values)?;
             let set: Vec<_> = self.set.iter().chain(values).cloned().collect();
             self.check_values(&numbers(&self.graph.symbols, &set))?;
             let outputs: Vec<_> = self.outputs.iter().map(|fact| fact.name.clone()).collect();
@@ -93,7 +89,17 @@ impl Model {
         })
     }
 
-    fn free_symbol(&self, name: &str) -> anyhow::Result<Symbol> {
+    pub(crate) fn substitutions(
+        &self,
+        values: &[(String, SymbolValue)],
+    ) -> anyhow::Result<HashMap<Symbol, TDim>> {
+        let values = values.iter();
+        values
+            .map(|(name, value)| Ok((self.free_symbol(name)?, self.parse(name, value)?)))
+            .collect()
+    }
+
+    pub(crate) fn free_symbol(&self, name: &str) -> anyhow::Result<Symbol> {
         if self.symbols.iter().any(|s| s == name) {
             return self.graph.symbols.get(name).context("a free symbol is in the scope");
         }

@@ -6,6 +6,7 @@ use torchtract_engine::{Error, Result, Stage};
 mod errors {
     pyo3::import_exception!(torchtract.errors, EngineError);
     pyo3::import_exception!(torchtract.errors, LoadError);
+    pyo3::import_exception!(torchtract.errors, PulseError);
     pyo3::import_exception!(torchtract.errors, RunError);
     pyo3::import_exception!(torchtract.errors, SymbolError);
 }
@@ -21,6 +22,7 @@ pub fn raise(error: Error) -> PyErr {
     match error.stage {
         Stage::Load => errors::LoadError::new_err(message),
         Stage::Symbol => errors::SymbolError::new_err(message),
+        Stage::Pulse => errors::PulseError::new_err(message),
         Stage::Compile => errors::EngineError::new_err(message),
         Stage::Run => errors::RunError::new_err(message),
     }

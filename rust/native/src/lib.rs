@@ -7,6 +7,7 @@ mod array;
 mod describe;
 mod engine;
 mod model;
+mod pulse;
 mod runnable;
 
 use pyo3::prelude::pymodule;
@@ -22,6 +23,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::model::Model;
+    #[pymodule_export]
+    use crate::pulse::{PulsedModel, PulsedRunnable, Stream};
     #[pymodule_export]
     use crate::runnable::Runnable;
 }

@@ -1,6 +1,7 @@
 //! `_native.Model`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -8,11 +9,18 @@ use torchtract_engine::{self as engine, CompileOptions, SymbolValue};
 
 use crate::describe::{FactTuple, NodeTuple, facts, nodes, properties};
 use crate::engine::{call, raise};
+use crate::pulse::PulsedModel;
 use crate::runnable::Runnable;
 
 /// A loaded model.
 #[pyclass(frozen, module = "torchtract._native")]
 pub struct Model(engine::Model);
+
+impl Model {
+    pub fn new(model: engine::Model) -> Model {
+        Model(model)
+    }
+}
 
 #[pymethods]
 impl Model {
@@ -51,16 +59,30 @@ impl Model {
     }
 
     fn set(&self, py: Python<'_>, values: &Bound<'_, PyDict>) -> PyResult<Model> {
-        let values = values
-            .iter()
-            .map(|(name, value)| Ok((name.extract()?, value.extract::<SymbolArgument>()?.into())))
-            .collect::<PyResult<Vec<_>>>()?;
+        let values = symbol_values(values)?;
         call(py, || self.0.set(&values)).map(Model)
     }
 
-    fn compile(&self, py: Python<'_>, threads: usize) -> PyResult<Runnable> {
-        call(py, || self.0.compile(CompileOptions { threads })).map(Runnable::new)
+    /// The pulsed model that it is, if its file says so.
+    fn opened(&self, py: Python<'_>) -> PyResult<Option<PulsedModel>> {
+        Ok(call(py, || engine::PulsedModel::open(&self.0))?.map(PulsedModel::new))
     }
+
+    fn pulse(&self, py: Python<'_>, symbol: &str, pulse: i64) -> PyResult<PulsedModel> {
+        call(py, || self.0.pulse(symbol, pulse)).map(PulsedModel::new)
+    }
+
+    fn compile(&self, py: Python<'_>, threads: usize) -> PyResult<Runnable> {
+        call(py, || self.0.compile(CompileOptions { threads })).map(|r| Runnable::new(Arc::new(r)))
+    }
+}
+
+/// Symbols' names and values.
+pub fn symbol_values(values: &Bound<'_, PyDict>) -> PyResult<Vec<(String, SymbolValue)>> {
+    values
+        .iter()
+        .map(|(name, value)| Ok((name.extract()?, value.extract::<SymbolArgument>()?.into())))
+        .collect()
 }
 
 /// An `int` or a `str`.

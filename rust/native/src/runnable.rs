@@ -1,5 +1,6 @@
 //! `_native.Runnable`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
@@ -13,13 +14,13 @@ use crate::engine::{call, raise};
 
 /// A compiled model.
 #[pyclass(frozen, module = "torchtract._native")]
-pub struct Runnable(engine::Runnable);
+pub struct Runnable(Arc<engine::Runnable>);
 
 /// `(name, op, seconds, flops)`.
 type NodeTime = (String, String, f64, Option<u64>);
 
 impl Runnable {
-    pub fn new(runnable: engine::Runnable) -> Runnable {
+    pub fn new(runnable: Arc<engine::Runnable>) -> Runnable {
         Runnable(runnable)
     }
 

@@ -1,0 +1,270 @@
+"""A pulsed model beside the batch model: every output, every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from torchtract.check.compare import LEVELS, Comparison, compare, tolerance_for
+from torchtract.errors import EngineError, MismatchError, PulseError, RunError, SymbolError
+from torchtract.runtime import Fact, Model, PulsedModel, PulsedRunnable, Runnable
+from torchtract.sizes import Assertion, allowed, evaluate
+
+__all__ = ["StreamReport", "StreamRow", "check_stream"]
+
+_Array = npt.NDArray[Any]
+#: Sizes of symbols other than the stream's, in order of preference.
+_SIZES = (2, 3, 1, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class StreamRow:
+    """One output of one stream.
+
+    Attributes:
+        output: its name.
+        length: what the stream's symbol was.
+        chunks: how the frames were cut.
+        frames: how many came out.
+        comparison: of all of them with the batch model's.
+    """
+
+    output: str
+    length: int
+    chunks: str
+    frames: int
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """Every comparison of a check that passed.
+
+    Attributes:
+        rows: one for each output of each stream.
+        refused: lengths that were left out, since the batch model itself refuses them, or streams
+            do.
+        tolerance: the level that was applied.
+    """
+
+    rows: tuple[StreamRow, ...]
+    refused: tuple[str, ...]
+    tolerance: str
+
+    @property
+    def max_abs(self) -> float:
+        """Largest absolute difference in any frame."""
+        return max((row.comparison.max_abs for row in self.rows), default=0.0)
+
+
+def check_stream(
+    model: Model,
+    inputs: Mapping[str, Any] | None = None,
+    /,
+    *,
+    lengths: Iterable[int] | None = None,
+    tolerance: str = "approximate",
+    seed: int = 0,
+    pulsed: Model | None = None,
+    **pulse: SupportsIndex,
+) -> StreamReport:
+    """Streams through a model and compares all frames with what the batch model gives.
+
+    Each length is streamed twice: frame by frame and pulse by pulse mixed at random, and in one
+    chunk. Lengths that the batch model itself refuses are left out, and reported as such.
+
+    Args:
+        model: the batch model.
+        inputs: long enough values for some inputs, by name; random ones are made for others:
+            normal, and integers 0 or 1.
+        lengths: values of the stream's symbol; without any, none, one, some around the pulse
+            and its multiples, and a long one.
+        tolerance: one of tract's levels; see `check_io`.
+        seed: of the random inputs and chunks.
+        pulsed: the pulsed model, where there is one already.
+        pulse: else the symbol that streams and its value for one pulse, such as ``S=8``.
+
+    Returns:
+        A row for each output of each stream.
+
+    Raises:
+        PulseError: the model can't stream.
+        MismatchError: an output differs in number of frames or in values, and from which frame on.
+        RunError: the batch model refuses every length.
+        ValueError: there is no such tolerance level.
+    """
+    if tolerance not in LEVELS:
+        raise ValueError(
+            f"tolerance={tolerance!r}: there is no such level; use one of {', '.join(LEVELS)}."
+        )
+    pulsed = pulsed or model.pulse(**pulse)
+    if not isinstance(pulsed, PulsedModel):
+        raise PulseError("pulsed: it is no pulsed model; pulse it, model.pulse(S=8)")
+    check = _Check(model, pulsed, dict(inputs or {}), tolerance, seed)
+    for length in check.lengths() if lengths is None else lengths:
+        check.run(length)
+    if not check.rows:
+        raise RunError(f"the batch model refuses every length: {check.refused[0]}")
+    return StreamReport(tuple(check.rows), tuple(check.refused), tolerance)
+
+
+class _Check:
+    """The streams of one check and what they gave."""
+
+    def __init__(
+        self,
+        model: Model,
+        pulsed: PulsedModel,
+        values: dict[str, Any],
+        tolerance: str,
+        seed: int,
+    ) -> None:
+        self.rows: list[StreamRow] = []
+        self.refused: list[str] = []
+        self._model = model
+        self._pulsed = pulsed
+        self._batch: Runnable = model.compile()
+        self._runnable: PulsedRunnable = pulsed.compile()
+        self._values = values
+        self._tolerance = tolerance
+        self._random = np.random.default_rng(seed)
+        self._assertions = [Assertion.parse(text) for text in model.assertions]
+
+    def lengths(self) -> list[int]:
+        """Lengths below, at and above what a pulse and the delay make special."""
+        pulse = self._pulsed.pulse_size
+        behind = max(
+            -(-s.delay * pulse // s.pulse) for s in self._pulsed.output_streams.values() if s
+        )
+        special = [0, 1, 2, pulse - 1, pulse, pulse + 1, 2 * pulse, behind, behind + 1]
+        long = [3 * pulse + 2, 5 * pulse, behind + 6 * pulse + 3, behind + 12 * pulse - 1]
+        return sorted(dict.fromkeys(n for n in (*special, *long) if n >= 0))
+
+    def run(self, length: int) -> None:
+        """Streams at one length, and compares."""
+        sizes = self._sizes(length)
+        inputs = {fact.name: self._input(fact, sizes) for fact in self._model.inputs}
+        try:
+            expected = self._batch.run(inputs)
+        except (RunError, SymbolError) as error:
+            self.refused.append(f"{self._pulsed.symbol}={length}: {error}")
+            return
+        for chunks in (self._at_random(length), [length]):
+            where = f"{self._pulsed.symbol}={length} in chunks of {_told(chunks)}"
+            try:
+                actual = self._stream(inputs, chunks)
+            except SymbolError as error:
+                self.refused.append(f"{where}: {error}")
+                return
+            except EngineError as error:
+                raise RunError(
+                    f"{where}: the batch model runs, the stream fails: {error}"
+                ) from error
+            for name, batch in expected.items():
+                comparison = self._compare(name, actual[name], batch, where)
+                frames = self._frames(name, batch)
+                self.rows.append(StreamRow(name, length, _told(chunks), frames, comparison))
+
+    def _sizes(self, length: int) -> dict[str, int]:
+        """A size for each symbol of the batch model, such that its assertions hold."""
+        sizes = {self._pulsed.symbol: length}
+        for symbol in self._model.symbols:
+            if symbol not in sizes:
+                choices = ({**sizes, symbol: n} for n in _SIZES)
+                known = [a for a in self._assertions if a.symbols <= {*sizes, symbol}]
+                sizes = next((s for s in choices if allowed(s, known)), {**sizes, symbol: 1})
+        return sizes
+
+    def _input(self, fact: Fact, sizes: Mapping[str, int]) -> _Array:
+        shape = [n if isinstance(n, int) else evaluate(n, sizes) for n in fact.shape]
+        if fact.name in self._values:
+            given = np.asarray(self._values[fact.name])
+            return np.ascontiguousarray(given[tuple(slice(n) for n in shape)])
+        dtype = np.dtype(fact.dtype)
+        if dtype.kind in "biu":
+            return self._random.integers(0, 2, shape).astype(dtype)
+        return self._random.standard_normal(shape).astype(dtype)
+
+    def _at_random(self, length: int) -> list[int]:
+        chunks: list[int] = []
+        largest = 3 * self._pulsed.pulse_size
+        while sum(chunks) < length:
+            wanted = int(self._random.choice([0, 1, int(self._random.integers(0, largest + 1))]))
+            chunks.append(min(wanted, length - sum(chunks)))
+        return chunks or [0]
+
+    def _stream(self, inputs: Mapping[str, _Array], chunks: list[int]) -> dict[str, _Array]:
+        streams = self._pulsed.input_streams
+        fixed = {name: x for name, x in inputs.items() if streams[name] is None}
+        stream = self._runnable.stream(fixed)
+        pieces: dict[str, list[_Array]] = {fact.name: [] for fact in self._pulsed.outputs}
+        for chunk in self._cut(inputs, chunks):
+            self._gather(pieces, stream.push(**chunk))
+        self._gather(pieces, stream.flush())
+        return {name: self._joined(name, arrays) for name, arrays in pieces.items()}
+
+    def _cut(self, inputs: Mapping[str, _Array], chunks: list[int]) -> Iterator[dict[str, _Array]]:
+        start = 0
+        for chunk in chunks:
+            cut = {}
+            for name, axis in self._pulsed.input_streams.items():
+                if axis is not None:
+                    unit = axis.pulse // self._pulsed.pulse_size
+                    frames = slice(start * unit, (start + chunk) * unit)
+                    cut[name] = inputs[name][(slice(None),) * axis.axis + (frames,)]
+            yield cut
+            start += chunk
+
+    @staticmethod
+    def _gather(pieces: dict[str, list[_Array]], outputs: Any) -> None:
+        arrays = outputs if isinstance(outputs, tuple) else (outputs,)
+        for known, array in zip(pieces.values(), arrays, strict=True):
+            if array is not None:
+                known.append(array)
+
+    def _joined(self, name: str, arrays: list[_Array]) -> _Array:
+        axis = self._pulsed.output_streams[name]
+        return arrays[-1] if axis is None else np.concatenate(arrays, axis.axis)
+
+    def _frames(self, name: str, array: _Array) -> int:
+        axis = self._pulsed.output_streams[name]
+        return 1 if axis is None else int(array.shape[axis.axis])
+
+    def _compare(self, name: str, actual: _Array, expected: _Array, where: str) -> Comparison:
+        if (actual.shape, actual.dtype) != (expected.shape, expected.dtype):
+            raise MismatchError(
+                f"{where}: output {name} is {actual.dtype} {actual.shape}, the batch model gives "
+                f"{expected.dtype} {expected.shape}",
+                output=name,
+            )
+        found = compare(actual, expected, tolerance_for(self._tolerance, expected.dtype))
+        if not found.ok:
+            raise MismatchError(
+                f"{where}: output {name} differs from frame {self._first(name, actual, expected)} "
+                f"on: {found.actual} instead of {found.expected} at {found.index}",
+                output=name,
+                max_abs=found.max_abs,
+                max_rel=found.max_rel,
+                index=found.index,
+            )
+        return found
+
+    def _first(self, name: str, actual: _Array, expected: _Array) -> int:
+        axis = self._pulsed.output_streams[name]
+        if axis is None:
+            return 0
+        tolerance = tolerance_for(self._tolerance, expected.dtype)
+        frames = zip(
+            np.moveaxis(actual, axis.axis, 0), np.moveaxis(expected, axis.axis, 0), strict=True
+        )
+        wrong = (i for i, (a, e) in enumerate(frames) if not compare(a, e, tolerance).ok)
+        return next(wrong, 0)
+
+
+def _told(chunks: list[int]) -> str:
+    text = ", ".join(map(str, chunks[:8]))
+    return f"{text}, ..." if len(chunks) > 8 else text

@@ -1,0 +1,219 @@
+"""Models that compute a stream of frames, a pulse of them at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, SupportsIndex
+
+from torchtract import _native
+from torchtract.errors import PulseError, RunError
+from torchtract.runtime.fact import Fact
+from torchtract.runtime.model import Model
+from torchtract.runtime.origin import Origin
+from torchtract.runtime.runnable import Runnable
+from torchtract.runtime.stream import Stream
+from torchtract.runtime.symbols import symbol_values
+from torchtract.runtime.tables import Table
+
+
+@dataclass(frozen=True)
+class StreamAxis:
+    """How an input or an output takes part in a stream.
+
+    Attributes:
+        axis: the axis of the frames.
+        pulse: frames in each pulse.
+        delay: how many frames come out of tract before the stream's first one. A `Stream` drops
+            them; who runs the saved file by hand has to.
+    """
+
+    axis: int
+    pulse: int
+    delay: int
+
+
+class PulsedModel(Model):
+    """A model that computes a pulse of frames at a time. Immutable: `set` gives another one.
+
+    Attributes:
+        symbol: name of the symbol whose stream is cut into pulses.
+        pulse_size: its value for one pulse.
+        inputs: facts of the inputs, one pulse long.
+        outputs: facts of the outputs, one pulse long.
+        symbols: names of the other symbols without a value.
+        assertions: what the file asserts of these.
+        input_streams: by the inputs' names, how each takes part in the stream, None if not.
+        output_streams: by the outputs' names, likewise.
+    """
+
+    def __init__(
+        self,
+        native: _native.PulsedModel,
+        origin: Origin,
+        pulse: tuple[str, int] | None = None,
+        settings: tuple[dict[str, int | str], ...] = (),
+    ) -> None:
+        super().__init__(native.model(), origin)
+        self._pulsed = native
+        # What made it of the model at the origin: None where that is pulsed already.
+        self._pulse = pulse
+        self._settings = settings
+        self.symbol = native.symbol()
+        self.pulse_size = native.pulse()
+        self.input_streams = _streams(self.inputs, native.input_axes())
+        self.output_streams = _streams(self.outputs, native.output_axes())
+
+    @property
+    def delay(self) -> int:
+        """Frames that the latest output comes behind: the largest of `output_streams`' delays."""
+        return max(stream.delay for stream in self.output_streams.values() if stream)
+
+    def pulse(self, /, **pulse: SupportsIndex) -> PulsedModel:
+        """Refuses: one symbol streams, and one does already.
+
+        Raises:
+            PulseError: always.
+        """
+        given = ", ".join(f"{name}={value}" for name, value in pulse.items())
+        raise PulseError(
+            f"pulse({given}): the model is pulsed already, {self.symbol}={self.pulse_size}, and "
+            "one symbol streams; pulse the model that it was made from"
+        )
+
+    def set(self, /, **symbols: SupportsIndex | str) -> PulsedModel:
+        """Gives the model with values for some of its other symbols.
+
+        Args:
+            symbols: as for `Model.set`.
+
+        Raises:
+            SymbolError: as for `Model.set`, or the symbol is the stream's.
+        """
+        values = symbol_values(symbols)
+        settings = (*self._settings, values)
+        return PulsedModel(self._pulsed.set(values), self._origin, self._pulse, settings)
+
+    def compile(self, *, threads: int = 1) -> PulsedRunnable:
+        """Optimises the model for this machine's processor.
+
+        Args:
+            threads: how many threads share the work of a pulse.
+
+        Raises:
+            EngineError: tract can't optimise it.
+        """
+        if threads < 1:
+            raise ValueError(f"threads={threads}: at least one is needed")
+        return PulsedRunnable(self._pulsed.compile(threads), self, self._origin, threads)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model as an archive that tract runs, a pulse at each turn of a state.
+
+        Its properties tell how: ``pulse.delay`` has the frames of each output to be dropped,
+        ``pulse.input_axes`` and ``pulse.output_axes`` the axes of the frames, -1 where there is
+        none. `load` of it streams at once.
+
+        Args:
+            path: where to; compressed if it ends in ``gz``. A file that is there is replaced.
+
+        Raises:
+            PulseError: tract can't write a layer, or can't read what it writes.
+        """
+        self._pulsed.save(Path(path))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._origin, self._pulse, self._settings)
+
+    def _table(self) -> Table:
+        return _table("PulsedModel", self)
+
+
+class PulsedRunnable(Runnable):
+    """A pulsed model compiled for this machine, for any number of streams.
+
+    A call computes one pulse, as the first of a stream: use `stream` for a stream.
+
+    Attributes:
+        model: the model it was compiled from.
+        inputs: facts of the inputs, one pulse long.
+        outputs: facts of the outputs, one pulse long.
+        stream_inputs: facts of what a stream takes, in order, as the batch model has them.
+        threads: how many threads share the work of a pulse.
+    """
+
+    def __init__(
+        self, native: _native.PulsedRunnable, model: PulsedModel, origin: Origin, threads: int
+    ) -> None:
+        super().__init__(native.runnable(), origin, threads)
+        self._pulsed = native
+        self.model = model
+        self.stream_inputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.inputs())
+
+    def stream(self, fixed: Mapping[str, Any] | None = None, /, **named: Any) -> Stream:
+        """Begins a stream.
+
+        Args:
+            fixed: a value for each input that does not stream, by name.
+            named: more of them.
+
+        Raises:
+            RunError: one is missing, unknown, streams, or does not fit the model.
+        """
+        fixed = {**(fixed or {}), **named}
+        if unknown := [name for name in fixed if name not in self._names]:
+            takes = ", ".join(self._names)
+            raise RunError(f"input {unknown[0]}: unknown, the model takes {takes}")
+        return Stream(self._pulsed.stream([fixed.get(name) for name in self._names]), self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _compile, (self.model, self.threads)
+
+    def _table(self) -> Table:
+        return _table("PulsedRunnable", self.model)
+
+
+def _table(kind: str, model: PulsedModel) -> Table:
+    streams = (
+        ("input", model.inputs, model.input_streams),
+        ("output", model.outputs, model.output_streams),
+    )
+    rows = [
+        (which, fact.name, fact.spec, *_cells(of[fact.name]))
+        for which, facts, of in streams
+        for fact in facts
+    ]
+    rows += [("symbol", name, "", "", "", "") for name in model.symbols]
+    columns = ("", "name", "shape and type", "axis", "pulse", "delay")
+    return Table(f"{kind}, {model.symbol}={model.pulse_size}", columns, tuple(rows))
+
+
+def _streams(
+    facts: tuple[Fact, ...], axes: list[tuple[int, int, int] | None]
+) -> dict[str, StreamAxis | None]:
+    pairs = zip(facts, axes, strict=True)
+    return {fact.name: None if axis is None else StreamAxis(*axis) for fact, axis in pairs}
+
+
+def _cells(stream: StreamAxis | None) -> tuple[str, str, str]:
+    if stream is None:
+        return "", "", ""
+    return f"axis {stream.axis}", f"pulse {stream.pulse}", f"delay {stream.delay}"
+
+
+def _restore(
+    origin: Origin, pulse: tuple[str, int] | None, settings: tuple[dict[str, int | str], ...]
+) -> PulsedModel:
+    native = origin.load()
+    pulsed = native.opened() if pulse is None else native.pulse(*pulse)
+    if pulsed is None:
+        raise PulseError("the file holds no pulsed model any more: it changed; pulse it again")
+    for values in settings:
+        pulsed = pulsed.set(values)
+    return PulsedModel(pulsed, origin, pulse, settings)
+
+
+def _compile(model: PulsedModel, threads: int) -> PulsedRunnable:
+    return model.compile(threads=threads)

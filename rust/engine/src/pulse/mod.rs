@@ -1,0 +1,246 @@
+//! Models that compute a stream of frames, a pulse of them at a time.
+
+mod archive;
+mod chunks;
+mod layers;
+mod operators;
+mod rewrite;
+mod rules;
+mod translate;
+mod writable;
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, ensure};
+use tract_core::internal::TDim;
+use tract_core::model::translator::Translate;
+use tract_core::ops::identity::Identity;
+use tract_core::optim::TypedPass;
+use tract_core::optim::propagate_roi::PropagateRoi;
+use tract_core::prelude::{OutletId, Symbol, TypedModel};
+use tract_pulse::internal::{PulsedFact, PulsedModelExt};
+use tract_pulse::ops::diag_gather::detect_diag_gather;
+use tract_pulse_opl::ops::PulsedAxisSlice;
+
+use crate::guard::{describe, guarded};
+use crate::symbol::SymbolValue;
+use crate::{Error, Model, Result, Stage};
+pub(crate) use chunks::Count;
+use chunks::count_chunks;
+use translate::Translator;
+
+/// The pulses that are tried for a message about the one that does not fit.
+const TRIED: i64 = 128;
+
+/// How a tensor takes part in a stream.
+#[derive(Clone, Debug)]
+pub struct StreamAxis {
+    /// The axis of the frames.
+    pub axis: usize,
+    /// Frames in each pulse.
+    pub pulse: usize,
+    /// The first frames that come out before the stream's first.
+    pub delay: usize,
+    /// Frames in all, as an expression over the symbol.
+    pub(crate) length: TDim,
+}
+
+/// A model that computes a pulse of frames at a time. Immutable and cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PulsedModel {
+    /// The pulsed graph: its inputs and outputs are one pulse long.
+    pub(crate) model: Model,
+    /// The inputs alone, as the batch model has them.
+    pub(crate) batch: Arc<TypedModel>,
+    pub(crate) symbol: Symbol,
+    pub(crate) pulse: i64,
+    pub(crate) inputs: Vec<Option<StreamAxis>>,
+    pub(crate) outputs: Vec<Option<StreamAxis>>,
+    /// What the lengths and the graph count in.
+    pub(crate) count: Count,
+    /// Lengths that no stream may have, counted likewise.
+    pub(crate) irregular: Vec<i64>,
+    /// The longest stream that it takes, and why.
+    pub(crate) limit: Option<(i64, String)>,
+}
+
+impl Model {
+    /// The model that computes `pulse` frames of the stream of `symbol` at a time.
+    ///
+    /// # Errors
+    /// With [`Stage::Symbol`], when the symbol is unknown or has a value; with [`Stage::Pulse`],
+    /// when the model can't stream, or not by pulses of that length.
+    pub fn pulse(&self, symbol: &str, pulse: i64) -> Result<PulsedModel> {
+        let symbol = guarded(Stage::Symbol, || self.free_symbol(symbol))?;
+        guarded(Stage::Pulse, || {
+            ensure!(pulse > 0, "{symbol}={pulse}: a pulse has at least one frame");
+            let graph = self.streamable(&symbol)?;
+            let pulsed = translate(&graph, &symbol, pulse);
+            let pulsed = pulsed.map_err(|error| refusal(&graph, &symbol, pulse, &error))?;
+            self.pulsed(pulsed, symbol, pulse)
+        })
+    }
+
+    /// The graph as the pulsifiers want it.
+    fn streamable(&self, symbol: &Symbol) -> anyhow::Result<TypedModel> {
+        let streams = |dim: &TDim| dim.symbols().contains(symbol);
+        let mut streaming = 0;
+        for (i, fact) in self.inputs().iter().enumerate() {
+            let shape = &self.graph.input_fact(i)?.shape;
+            let dims: Vec<&TDim> = shape.iter().filter(|dim| streams(dim)).collect();
+            ensure!(dims.len() < 2, "{symbol}: two axes of input {fact} depend on it");
+            if let [dim] = dims[..] {
+                let at = |n| translate::length(dim, symbol, n);
+                ensure!(
+                    at(0)? == 0 && at(7)? == 7 * at(1)?,
+                    "{symbol}: input {fact} does not have a fixed number of frames for each \
+                     {symbol}"
+                );
+                streaming += 1;
+            }
+        }
+        ensure!(streaming > 0, "{symbol}: no input has an axis of that many frames");
+        let mut graph = TypedModel::clone(&self.graph);
+        detect_diag_gather(&mut graph)?;
+        PropagateRoi.run_direct(&mut graph)?;
+        graph.declutter()?;
+        rewrite::every_few_frames(&mut graph, symbol)?;
+        graph.declutter()?;
+        Ok(graph)
+    }
+
+    fn pulsed(
+        &self,
+        translation: Translation,
+        symbol: Symbol,
+        pulse: i64,
+    ) -> anyhow::Result<PulsedModel> {
+        let Translation { graph: pulsed, count, limit, irregular } = translation;
+        let stream_of = |fact: &PulsedFact| {
+            let Some(stream) = &fact.stream else { return Ok(None) };
+            let frames = fact.shape[stream.axis].as_i64().context("pulses of fixed length")?;
+            Ok(Some(StreamAxis {
+                axis: stream.axis,
+                pulse: usize::try_from(frames)?,
+                delay: stream.delay,
+                length: writable::settled(&stream.dim, &count.symbol),
+            }))
+        };
+        let axes = |outlets: &[OutletId]| {
+            outlets
+                .iter()
+                .map(|o| stream_of(pulsed.outlet_fact(*o)?))
+                .collect::<anyhow::Result<Vec<_>>>()
+        };
+        let (inputs, outputs) = (axes(pulsed.input_outlets()?)?, axes(pulsed.output_outlets()?)?);
+        ensure!(outputs.iter().any(Option::is_some), "{symbol}: no output depends on the stream");
+        let names: Vec<String> = self.outputs().iter().map(|fact| fact.name.clone()).collect();
+        let mut graph = pulsed.into_typed()?;
+        for node in graph.nodes.iter_mut().filter(|node| node.op_is::<PulsedAxisSlice>()) {
+            // What it says of the stream is known by now; tract has no way to write it.
+            node.op = Box::new(Identity);
+        }
+        graph.declutter()?;
+        let mut batch = TypedModel { symbols: self.graph.symbols.clone(), ..TypedModel::default() };
+        for (i, fact) in self.inputs().iter().enumerate() {
+            batch.add_source(&*fact.name, self.graph.input_fact(i)?.without_value())?;
+        }
+        Ok(PulsedModel {
+            model: Model::new(graph, &names)?,
+            batch: Arc::new(batch),
+            symbol,
+            pulse,
+            inputs,
+            outputs,
+            limit,
+            irregular,
+            count,
+        })
+    }
+}
+
+/// A graph cut into pulses.
+struct Translation {
+    graph: tract_pulse::model::PulsedModel,
+    count: Count,
+    limit: Option<(i64, String)>,
+    irregular: Vec<i64>,
+}
+
+fn translate(graph: &TypedModel, symbol: &Symbol, pulse: i64) -> anyhow::Result<Translation> {
+    let mut graph = graph.clone();
+    let count = count_chunks(&mut graph, symbol, pulse)?;
+    let translator = Translator::new(&count.symbol, count.pulse);
+    let pulsed = translator.translate_model(&graph)?;
+    let irregular = translator.irregular();
+    let limit = translator.limit.take().map(|(units, why)| (units * count.unit, why));
+    Ok(Translation { graph: pulsed, count, limit, irregular })
+}
+
+/// What to say of a graph that can't be pulsed.
+fn refusal(
+    graph: &TypedModel,
+    symbol: &Symbol,
+    pulse: i64,
+    error: &anyhow::Error,
+) -> anyhow::Error {
+    let cause =
+        error.downcast_ref::<Error>().map_or_else(|| describe(error), |e| e.message.clone());
+    let mut message = format!("{symbol}={pulse}: {cause}");
+    let fits = |pulse: &i64| guarded(Stage::Pulse, || translate(graph, symbol, *pulse)).is_ok();
+    if let Some(least) = (1..=TRIED).find(fits) {
+        let multiples = fits(&(2 * least)) && fits(&(3 * least));
+        let _ = match least {
+            1 => write!(message, "; 1 does"),
+            _ if multiples => write!(message, "; multiples of {least} do"),
+            _ => write!(message, "; {least} does"),
+        };
+    }
+    anyhow!(message)
+}
+
+impl PulsedModel {
+    /// The pulsed network, whose inputs and outputs are one pulse long.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The symbol whose stream is cut into pulses.
+    pub fn symbol(&self) -> String {
+        self.symbol.to_string()
+    }
+
+    /// The symbol's value for one pulse.
+    pub fn pulse(&self) -> i64 {
+        self.pulse
+    }
+
+    /// How each input takes part in the stream, if it does.
+    pub fn inputs(&self) -> &[Option<StreamAxis>] {
+        &self.inputs
+    }
+
+    /// How each output takes part in the stream, if it does.
+    pub fn outputs(&self) -> &[Option<StreamAxis>] {
+        &self.outputs
+    }
+
+    /// The same model with values for other symbols than the stream's.
+    ///
+    /// # Errors
+    /// As [`Model::set`].
+    pub fn set(&self, values: &[(String, SymbolValue)]) -> Result<PulsedModel> {
+        if let Some((name, value)) = values.iter().find(|(name, _)| *name == self.symbol()) {
+            let message =
+                format!("{name}={value}: {name} streams, its length is each stream's own");
+            return Err(Error::new(Stage::Symbol, message));
+        }
+        let model = self.model.set(values)?;
+        guarded(Stage::Symbol, || {
+            let substitutions = self.model.substitutions(values)?;
+            let batch = self.batch.set_symbols(&substitutions)?;
+            Ok(PulsedModel { model, batch: Arc::new(batch), ..self.clone() })
+        })
+    }
+}

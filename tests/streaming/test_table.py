@@ -1,0 +1,84 @@
+"""Every small module streams as the batch model computes, or is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import export
+from streaming.refused import REFUSED
+from streaming.streamable import STREAMABLE, Case
+from torchtract import Model, check_stream, load
+from torchtract.errors import PulseError, SymbolError
+
+#: What tract 0.23.9 streams but has no way to write.
+UNWRITTEN = {
+    "concat_token",
+    "conv_then_transposed",
+    "down_and_up",
+    "plus_shifted",
+    "plus_zero_tail",
+    "shift_right",
+    "transposed_kernel_3",
+    "transposed_overlap",
+    "transposed_stride_2",
+    "zero_tail",
+}
+
+
+def exported(case: Case) -> Model:
+    names = [f"x{i}" for i in range(len(case.args))]
+    axes = dict(zip(names, case.axes, strict=True))
+    lines = [f"tract_assert {text}" for text in case.asserts]
+    return export(
+        case.module, *case.args, dynamic_axes=axes, input_names=names, custom_extensions=lines
+    )
+
+
+def named(cases: list[Case]) -> list[object]:
+    return [pytest.param(case, id=case.name) for case in cases]
+
+
+def test_the_table_is_large_enough() -> None:
+    assert len({case.name for case in STREAMABLE}) == len(STREAMABLE) >= 60
+    assert len({case.name for case in REFUSED}) == len(REFUSED) >= 40
+
+
+@pytest.mark.parametrize("case", named(STREAMABLE))
+def test_streams(case: Case, tmp_path: Path) -> None:
+    model = exported(case)
+    for pulse in case.pulses:
+        report = check_stream(model, S=pulse)
+        assert max(row.frames for row in report.rows) >= 2
+        saved = tmp_path / f"pulse{pulse}.nnef.tgz"
+        pulsed = model.pulse(S=pulse)
+        if case.name in UNWRITTEN:
+            with pytest.raises(PulseError, match="tract can't write"):
+                pulsed.save(saved)
+            continue
+        pulsed.save(saved)
+        check_stream(model, pulsed=load(saved))
+
+
+@pytest.mark.parametrize("case", named(REFUSED))
+def test_is_refused(case: Case) -> None:
+    model = exported(case)
+    for pulse in case.pulses:
+        with pytest.raises(PulseError, match=f"^S={pulse}: "):
+            model.pulse(S=pulse)
+
+
+def test_a_stream_too_short_for_its_parts_to_meet() -> None:
+    case = next(case for case in STREAMABLE if case.name == "plus_shifted")
+    batch = exported(case)
+    stream = batch.pulse(S=2).compile().stream()
+    x = np.random.default_rng(0).standard_normal((2, 12, 3)).astype(np.float32)
+    # Of one frame, the batch model makes five: the shifted part is as long as its padding.
+    assert batch.compile()(x[:, :1]).shape == (2, 5, 3)
+    first = stream.push(x[:, :1])
+    with pytest.raises(SymbolError, match="S=1 is not allowed: of so short a stream"):
+        stream.flush()
+    whole = np.concatenate([first, stream.push(x[:, 1:]), stream.flush()], axis=1)
+    np.testing.assert_allclose(whole, batch.compile()(x), atol=1e-6)
