@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torchtract.check.compare import LEVELS, Comparison, compare, tolerance_for
 from torchtract.errors import EngineError, MismatchError, PulseError, RunError, SymbolError
 from torchtract.runtime import Fact, Model, PulsedModel, PulsedRunnable, Runnable
+from torchtract.runtime.arrays import as_array
 from torchtract.sizes import Assertion, allowed, evaluate
 
 __all__ = ["StreamReport", "StreamRow", "check_stream"]
@@ -182,7 +183,7 @@ class _Check:
     def _input(self, fact: Fact, sizes: Mapping[str, int]) -> _Array:
         shape = [n if isinstance(n, int) else evaluate(n, sizes) for n in fact.shape]
         if fact.name in self._values:
-            given = np.asarray(self._values[fact.name])
+            given = as_array(fact.name, self._values[fact.name])
             return np.ascontiguousarray(given[tuple(slice(n) for n in shape)])
         dtype = np.dtype(fact.dtype)
         if dtype.kind in "biu":

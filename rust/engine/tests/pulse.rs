@@ -69,7 +69,7 @@ fn refusal(graph: &str, symbol: &str, pulse: i64) -> Error {
 fn a_stream_gives_what_the_batch_model_gives() {
     let batch = model(SMOOTH);
     let pulsed = batch.pulse("S", 4).unwrap();
-    let input: Vec<f32> = (0..11).map(|i| (i * i % 7) as f32).collect();
+    let input: Vec<f32> = (0..11u8).map(|i| f32::from(i * i % 7)).collect();
     let mut stream = stream(&pulsed);
     let mut got = vec![];
     for chunk in [&input[..1], &input[1..1], &input[1..9], &input[9..]] {

@@ -1,0 +1,73 @@
+"""`check_stream` finds what a stream gives wrong, and says where."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from graphs import archive
+from torchtract import check_stream, load
+from torchtract.errors import MismatchError, PulseError, RunError
+
+SMOOTH = """
+extension tract_symbol B;
+extension tract_symbol S;
+graph net(x) -> (y) {
+    x = tract_core_external(shape = [B, 1, S], datum_type = 'f32');
+    y = conv(x, [[[0.25, WEIGHT, 0.25]]], 0.0, padding = [(1, 1)]);
+}
+"""
+BATCH = load(archive(SMOOTH.replace("WEIGHT", "0.5")))
+
+
+def test_every_length_is_streamed_in_two_ways() -> None:
+    report = check_stream(BATCH, S=4)
+    lengths = [row.length for row in report.rows]
+    assert {0, 1, 3, 4, 5, 8} <= set(lengths)
+    assert max(lengths) > 24
+    assert all(lengths.count(length) == 2 for length in lengths)
+    assert all(row.frames == row.length for row in report.rows)
+    assert report.max_abs < 1e-5
+    assert not report.refused
+
+
+def test_a_wrong_stream_is_found_with_its_first_wrong_frame() -> None:
+    other = load(archive(SMOOTH.replace("WEIGHT", "0.6"))).pulse(S=4)
+    with pytest.raises(MismatchError, match=r"output y differs from frame 0 on") as found:
+        check_stream(BATCH, pulsed=other, lengths=[9])
+    assert found.value.output == "y"
+    assert found.value.max_abs > 0.01
+
+
+def test_a_stream_of_another_length_is_found() -> None:
+    longer = load(archive(SMOOTH.replace("WEIGHT", "0.5").replace("(1, 1)", "(1, 2)"))).pulse(S=4)
+    with pytest.raises(MismatchError, match=r"\(2, 1, 10\), the batch model gives"):
+        check_stream(BATCH, pulsed=longer, lengths=[9])
+
+
+def test_given_inputs_are_used() -> None:
+    x = np.zeros((2, 1, 20), np.float32)
+    x[:, :, [0, 4]] = 8.0
+    other = load(archive(SMOOTH.replace("[0.25, WEIGHT, 0.25]", "[0.25, 0.5, 0.26]")))
+    with pytest.raises(MismatchError, match="differs from frame 3 on"):
+        check_stream(BATCH, {"x": x}, pulsed=other.pulse(S=4), lengths=[9])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"S": 0}, PulseError, "at least one frame"),
+        ({"S": 4, "tolerance": "roughly"}, ValueError, "there is no such level"),
+        ({"pulsed": BATCH}, PulseError, "it is no pulsed model"),
+    ],
+    ids=str,
+)
+def test_refuses(arguments: dict[str, object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        check_stream(BATCH, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_check_without_a_length_is_none() -> None:
+    valid = load(archive(SMOOTH.replace("WEIGHT", "0.5").replace("(1, 1)", "(0, 0)")))
+    with pytest.raises(RunError, match="the batch model refuses every length"):
+        check_stream(valid, S=4, lengths=[1])
