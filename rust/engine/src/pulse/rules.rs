@@ -291,7 +291,7 @@ fn slice(op: &Slice, axis: usize, symbol: &Symbol) -> TractResult<Treatment> {
         return Ok(Treatment::PerFrame);
     }
     if let TDim::Min(terms) = &op.start
-        && let Some(frames) = terms.iter().find_map(|term| term.as_i64())
+        && let Some(frames) = terms.iter().find_map(TDim::as_i64)
     {
         bail!(
             "it drops the first {frames} frames, or all of fewer; assert that there are as many, \
