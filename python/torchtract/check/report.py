@@ -96,9 +96,14 @@ class IoReport:
             yield str(self.divergence)
 
     def __str__(self) -> str:
-        console = Console(file=StringIO(), width=100)
-        console.print(self)
-        return console.file.getvalue().rstrip()  # type: ignore[attr-defined, no-any-return]
+        return printed(self)
+
+
+def printed(report: Any) -> str:
+    """What rich prints, as text without colours."""
+    console = Console(file=StringIO(), width=100)
+    console.print(report)
+    return console.file.getvalue().rstrip()  # type: ignore[attr-defined, no-any-return]
 
 
 def finite(data: Any) -> Any:

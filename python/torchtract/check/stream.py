@@ -8,8 +8,11 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
 
 from torchtract.check.compare import LEVELS, Comparison, compare, tolerance_for
+from torchtract.check.report import printed
 from torchtract.errors import EngineError, MismatchError, PulseError, RunError, SymbolError
 from torchtract.runtime import Fact, Model, PulsedModel, PulsedRunnable, Runnable
 from torchtract.runtime.arrays import as_array
@@ -60,6 +63,22 @@ class StreamReport:
     def max_abs(self) -> float:
         """Largest absolute difference in any frame."""
         return max((row.comparison.max_abs for row in self.rows), default=0.0)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = Table(title=f"streams against the batch model ({self.tolerance})")
+        table.title_justify = "left"
+        for column in ("output", "length", "in chunks of", "frames", "max abs", "max rel"):
+            table.add_column(column, justify="left" if column == "output" else "right")
+        for row in self.rows:
+            found = row.comparison
+            numbers = (str(row.length), row.chunks, str(row.frames))
+            table.add_row(row.output, *numbers, f"{found.max_abs:.2e}", f"{found.max_rel:.2e}")
+        yield table
+        for line in self.refused:
+            yield f"left out: {line}"
+
+    def __str__(self) -> str:
+        return printed(self)
 
 
 def check_stream(
