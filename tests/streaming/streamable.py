@@ -131,6 +131,9 @@ def convolutions() -> list[Case]:
             frames(2, 11, 6),
             even,
         ),
+        Case("images", nn.Conv2d(1, 2, 3, 2, 1), frames(5, 1, 6, 6), axes=({0: "S"},)),
+        Case("pooled_images", nn.MaxPool2d(2), frames(5, 1, 6, 6), axes=({0: "S"},)),
+        Case("averaged_images", nn.AvgPool2d(3, 1, 1), frames(5, 1, 6, 6), axes=({0: "S"},)),
         Case("two_convs", Channels(nn.Conv1d(3, 4, 3), nn.ReLU(), nn.Conv1d(4, 2, 5)), X),
         Case(
             "two_convs_padded",

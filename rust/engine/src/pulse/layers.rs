@@ -14,6 +14,7 @@ use tract_pulse_opl::ops::{PulsePad, PulsedAxisSlice, PulsedCumSum};
 use super::operators::PerFrame;
 use super::rules;
 use super::translate::{Mapping, Translator, hold_back, layer, length};
+use super::values;
 
 impl Translator<'_> {
     /// Numbers that go up or down from frame to frame.
@@ -49,7 +50,7 @@ impl Translator<'_> {
         target: &mut PulsedModel,
         mapping: &Mapping,
     ) -> TractResult<TVec<OutletId>> {
-        let table = rules::table(source, node, self.symbol).context("a table")?;
+        let table = values::table(source, node, self.symbol).context("a table")?;
         let rows = source.outlet_fact(node.inputs[0])?.shape[table.axis].to_i64()?;
         let length = |n| length(&table.end, self.symbol, n);
         let per_pulse = length(2 * self.pulse)? - length(self.pulse)?;

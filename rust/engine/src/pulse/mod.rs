@@ -7,6 +7,7 @@ mod operators;
 mod rewrite;
 mod rules;
 mod translate;
+mod values;
 mod writable;
 
 use std::fmt::Write;

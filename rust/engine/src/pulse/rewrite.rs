@@ -6,7 +6,8 @@ use tract_core::ops::array::{Gather, Range};
 use tract_core::ops::cast::Cast;
 use tract_core::prelude::Symbol;
 
-use super::rules::{axis_of, constant};
+use super::rules::axis_of;
+use super::values::constant;
 
 /// Says a gather at every so many positions of the stream as what tract can stream.
 pub(super) fn every_few_frames(graph: &mut TypedModel, symbol: &Symbol) -> anyhow::Result<()> {

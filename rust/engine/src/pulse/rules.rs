@@ -9,7 +9,7 @@ use tract_core::ops::array::{
 };
 use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cast::Cast;
-use tract_core::ops::cnn::{Conv, Deconv, MaxPool, SumPool};
+use tract_core::ops::cnn::{Conv, Deconv, MaxPool, PoolSpec, SumPool};
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::element_wise::ElementWiseOp;
 use tract_core::ops::fft::{Fft, Stft};
@@ -18,12 +18,13 @@ use tract_core::ops::konst::Const;
 use tract_core::ops::logic::Iff;
 use tract_core::ops::nn::{Reduce, RmsNorm, Softmax};
 use tract_core::ops::scan::{InputMapping, Scan};
-use tract_core::prelude::{DatumType, Symbol, Tensor};
+use tract_core::prelude::Symbol;
 use tract_pulse_opl::ops::{AffineChunkTrim, WindowOnAxis};
 use tract_transformers::ops::DiagGather;
 use tract_transformers::ops::apply_rope::{ApplyRope, RotateHalf};
 use tract_transformers::ops::scaled_masked_softmax::ScaledMaskedSoftmax;
 
+use super::values::{mentions, reads_length, table};
 use super::writable::settled;
 
 /// How an operator is made to stream.
@@ -196,9 +197,21 @@ fn by_operator(
     windows(node, inputs, axis)
 }
 
+/// The window that a convolution or a pooling slides over its input.
+fn window(node: &TypedNode) -> Option<&PoolSpec> {
+    let conv = node.op_as::<Conv>().map(|op| &op.pool_spec);
+    let deconv = || node.op_as::<Deconv>().map(|op| &op.pool_spec);
+    let max_pool = || node.op_as::<MaxPool>().map(|op| &op.pool_spec);
+    let sum_pool = || node.op_as::<SumPool>().map(|op| &op.pool_spec);
+    conv.or_else(deconv).or_else(max_pool).or_else(sum_pool)
+}
+
 /// Operators that look at several frames.
 fn windows(node: &TypedNode, inputs: &[Option<usize>], axis: usize) -> TractResult<Treatment> {
     let op = &node.op;
+    if window(node).is_some_and(|window| window.data_format.has_n() && axis == 0) {
+        return per_frame_unless(inputs[1..].iter().any(Option::is_some), "fixed weights");
+    }
     if op.is::<Conv>() || op.is::<Deconv>() {
         if inputs[1..].iter().any(Option::is_some) {
             bail!("its weights come from the stream");
@@ -342,56 +355,6 @@ fn scan(op: &Scan, axes: &[Option<usize>], symbol: &Symbol) -> TractResult<Treat
         bail!("its steps depend on {symbol}, the number of frames");
     }
     Ok(BY_TRACT)
-}
-
-/// A slice of a tensor that does not stream, up to a length that does.
-pub(super) struct Table {
-    pub axis: usize,
-    pub start: i64,
-    pub end: TDim,
-}
-
-/// How `node` cuts a table of positions to the stream's length, if that is what it does.
-pub(super) fn table(source: &TypedModel, node: &TypedNode, symbol: &Symbol) -> Option<Table> {
-    let facts = source.node_input_facts(node.id).ok()?;
-    if axis_of(facts[0], symbol).is_some() {
-        return None;
-    }
-    let (axis, start, end) = if let Some(op) = node.op_as::<Slice>() {
-        (op.axis, op.start.clone(), op.end.clone())
-    } else {
-        let op = node.op_as::<DynSlice>()?;
-        (op.axis, constant(facts[1])?, constant(facts[2])?)
-    };
-    let start = start.as_i64().filter(|start| *start >= 0)?;
-    facts[0].shape[axis].as_i64()?;
-    (end.guess_slope(symbol).0 > 0).then_some(Table { axis, start, end })
-}
-
-/// The number that a value is known to be, or the expression.
-pub(super) fn constant(fact: &TypedFact) -> Option<TDim> {
-    let value = fact.konst.as_ref()?.cast_to::<TDim>().ok()?;
-    value.try_as_plain_ram().ok()?.as_slice::<TDim>().ok()?.first().cloned()
-}
-
-/// Whether a value is known to be made of `symbol`.
-fn reads_length(fact: &TypedFact, symbol: &Symbol) -> bool {
-    let counts = |tensor: &Tensor| {
-        tensor.datum_type() == DatumType::TDim
-            && tensor
-                .try_as_plain_ram()
-                .and_then(|plain| {
-                    Ok(plain.as_slice::<TDim>()?.iter().any(|d| d.symbols().contains(symbol)))
-                })
-                .unwrap_or(false)
-    };
-    [&fact.konst, &fact.uniform].into_iter().flatten().any(|tensor| counts(tensor))
-}
-
-/// Whether the operator itself holds `symbol`, as a slice or a broadcast may.
-fn mentions(node: &TypedNode, symbol: &Symbol) -> bool {
-    let counted = |dim: &TDim| dim.symbols().contains(symbol);
-    node.op_as::<Slice>().is_some_and(|op| counted(&op.start) || counted(&op.end))
 }
 
 fn told(dims: &[TDim]) -> String {
