@@ -189,6 +189,20 @@ def test_a_reader_that_leaves_early_is_no_error(model: Path) -> None:
 
 
 @posix
+def test_inputs_may_come_through_a_pipe(
+    model: Path, record: Record, inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe.npz"
+    os.mkfifo(pipe)
+    with start("run", model, pipe) as process:
+        pipe.write_bytes(record("in.npz", **inputs).read_bytes())
+        stdout, stderr = process.communicate(timeout=60)
+
+    assert (process.returncode, stderr) == (0, "")
+    assert "3,4,F32" in stdout
+
+
+@posix
 def test_ctrl_c_ends_quietly(model: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "in.npz"
     os.mkfifo(pipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ def read_npz(path: Path) -> Arrays:
         RunError: it is no ``.npz`` file, a damaged one, or one with pickled objects.
     """
     with path.open("rb") as file:
-        return load_npz(file, str(path))
+        # A pipe, such as `<(python make_inputs.py)` in a shell, can only be read once.
+        return load_npz(file if file.seekable() else io.BytesIO(file.read()), str(path))
 
 
 def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
