@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from harness import export
 from streaming.refused import REFUSED
 from streaming.streamable import STREAMABLE, Case
-from torchtract import Model, check_stream, load
+from torchtract import Model, PulsedModel, check_stream, load
 from torchtract.errors import PulseError, SymbolError
 
+FRAMES = torch.rand(2, 8, 3, generator=torch.Generator().manual_seed(0))
 #: What tract 0.23.9 streams but has no way to write.
 UNWRITTEN = {
     "concat_token",
@@ -82,3 +84,20 @@ def test_a_stream_too_short_for_its_parts_to_meet() -> None:
         stream.flush()
     whole = np.concatenate([first, stream.push(x[:, 1:]), stream.flush()], axis=1)
     np.testing.assert_allclose(whole, batch.compile()(x), atol=1e-6)
+
+
+def test_a_stream_ends_at_a_multiple_where_the_batch_model_needs_one(tmp_path: Path) -> None:
+    case = Case("pairs", lambda x: x.view(x.shape[0], x.shape[1] // 2, 6) + 1, (FRAMES,))
+    batch = exported(case)
+    x = np.random.default_rng(0).standard_normal((2, 9, 3)).astype(np.float32)
+    saved = tmp_path / "pairs.nnef.tgz"
+    batch.pulse(S=4).save(saved)
+    for pulsed in (batch.pulse(S=4), load(saved)):
+        assert isinstance(pulsed, PulsedModel)
+        stream = pulsed.compile().stream()
+        parts = [stream.push(x[:, :7])]
+        with pytest.raises(SymbolError, match="S=7 is not allowed"):
+            stream.flush()
+        parts += [stream.push(x[:, 7:8]), stream.flush()]
+        whole = np.concatenate(parts, axis=1)
+        np.testing.assert_allclose(whole, batch.compile()(x[:, :8]), atol=1e-6)

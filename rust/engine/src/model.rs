@@ -22,7 +22,7 @@ pub struct Model {
     inputs: Vec<Fact>,
     outputs: Vec<Fact>,
     symbols: Vec<String>,
-    assertions: Vec<Assertion>,
+    pub(crate) assertions: Vec<Assertion>,
 }
 
 impl Model {

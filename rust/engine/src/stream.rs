@@ -199,7 +199,7 @@ impl Stream {
         let pulsed = self.pulsed();
         let mut next = self.at.clone();
         let values = next.values(pulsed);
-        check_assertions(&pulsed.batch.symbols, &pulsed.batch.symbols.all_assertions(), &values)?;
+        check_assertions(&pulsed.batch.symbols, &pulsed.model.assertions, &values)?;
         if pulsed.is_irregular(next.pushed) {
             let (symbol, n) = (&pulsed.symbol, next.pushed);
             let message = format!(
