@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torchtract import _native
 from torchtract.capture import Capture, DynamicAxes, capture
 from torchtract.capture.axes import ranges_of
 from torchtract.capture.guards import check_guards
+from torchtract.check.locate import Lowered
 from torchtract.debug_bundle import check_bundle_path
 from torchtract.decompose import decompose
 from torchtract.errors import ExportError, FormatError
@@ -118,14 +119,14 @@ def export_model_to_nnef(
         dynamic_axes=target.dynamic_axes,
         assertions=assertions,
     )
-    captured = replace(captured, program=decompose(captured.program))
-    graph = _graph(captured, target.version)
+    lowered = _lowered(captured, target.version)
+    graph = lowered.graph
 
     def same_program(sizes: Mapping[str, int]) -> bool | None:
         return _gives_same_graph(captured, sizes, graph, target.version)
 
     check_guards(captured.guards, captured.symbols, assertions, same_program)
-    check_shapes(captured.program, captured.symbols, captured.sizes, assertions, same_program)
+    check_shapes(lowered.program, captured.symbols, captured.sizes, assertions, same_program)
     graph.extensions = extensions
     graph.properties |= _properties(graph)
     schema.check_graph(graph, target.version)
@@ -134,19 +135,19 @@ def export_model_to_nnef(
             graph, unfinished, version=target.version, compression_level=compression_level
         )
         if target.check_io:
-            tolerance = target.check_io_tolerance
             verification = Verification(
-                model, args, kwargs or {}, captured, graph, unfinished, target.version, tolerance
+                model, args, kwargs or {}, lowered, unfinished, target.check_io_tolerance
             )
             log.info("%s", verification.run(bundle))
     return path
 
 
-def _graph(captured: Capture, version: str) -> Graph:
+def _lowered(captured: Capture, version: str) -> Lowered:
     program = decompose(captured.program)
-    graph = lower(program, captured.inputs, captured.outputs, captured.symbols, version)
+    names = captured.inputs, captured.outputs
+    graph, tensors = lower(program, *names, captured.symbols, version)
     run_passes(graph)
-    return graph
+    return Lowered(program, graph, tensors, version)
 
 
 def _gives_same_graph(
@@ -155,7 +156,7 @@ def _gives_same_graph(
     """Whether the module gives the same graph when traced at these sizes, None if it refuses."""
     try:
         other = captured.at(sizes)
-        return None if other is None else _graph(other, version).says_the_same_as(graph)
+        return None if other is None else _lowered(other, version).graph.says_the_same_as(graph)
     except ExportError:
         return False
 

@@ -14,17 +14,13 @@ from typing import Any
 import torch
 
 from torchtract import _native
-from torchtract.capture import Capture
 from torchtract.check.io import IoCheck
 from torchtract.check.locate import Lowered, locate
 from torchtract.check.report import Divergence, IoReport, finite
 from torchtract.check.trial import Trial, to_numpy
 from torchtract.debug_bundle import write_debug_bundle
-from torchtract.decompose import decompose
 from torchtract.errors import EngineError, FormatError, MismatchError
-from torchtract.lower import lower_by_node
-from torchtract.nnef import Graph, format_graph, schema
-from torchtract.passes import run_passes
+from torchtract.nnef import format_graph, schema
 from torchtract.runtime import load
 
 __all__ = ["Verification"]
@@ -40,20 +36,16 @@ class Verification:
         module: in evaluation mode.
         args: its positional example arguments.
         kwargs: its keyword example arguments.
-        captured: the program that was captured from it.
-        graph: what was made of the program.
+        lowered: the program that was captured from it, and what was made of that.
         path: of the model. There is room for a second one beside it.
-        version: the oldest tract that must read it.
         tolerance: one of tract's levels.
     """
 
     module: torch.nn.Module
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
-    captured: Capture
-    graph: Graph
+    lowered: Lowered
     path: Path
-    version: str
     tolerance: str
 
     def run(self, debug_bundle_path: Path | None = None) -> IoReport:
@@ -80,21 +72,13 @@ class Verification:
 
     def _reference(self) -> Trial:
         """PyTorch's outputs for the example, where tract gave none."""
-        names = self.captured.inputs, self.graph.outputs
+        names = self.lowered.graph.inputs, self.lowered.graph.outputs
         return Trial.of(self.module, self.args, self.kwargs, *names, sizes={})
 
     def _locate(self, trial: Trial, output: str | None) -> Divergence:
-        """The operation in which a difference begins, from the program lowered once more."""
-        captured = self.captured
+        """The operation in which a difference begins."""
         try:
-            program = decompose(captured.program)
-            graph, tensors = lower_by_node(
-                program, captured.inputs, captured.outputs, captured.symbols, self.version
-            )
-            graph.extensions = self.graph.extensions
-            run_passes(graph)
-            lowered = Lowered(program, graph, tensors, self.version)
-            return locate(lowered, trial, output, self.tolerance, self.path.parent)
+            return locate(self.lowered, trial, output, self.tolerance, self.path.parent)
         except Exception as error:  # noqa: BLE001  (it must not hide what it is looked for)
             return Divergence(f"The first operation that differs was not found: {error!r}")
 
@@ -109,8 +93,8 @@ class Verification:
             "report.txt": f"{''.join(traceback.format_exception(error))}\n{check.report}\n",
             "report.json": json.dumps(data, indent=2, allow_nan=False),
             "versions.txt": _versions(),
-            "graph.nnef": format_graph(self.graph, self.version),
-            "program.txt": str(self.captured.program),
+            "graph.nnef": format_graph(self.lowered.graph, self.lowered.version),
+            "program.txt": str(self.lowered.program),
         }
         inputs = {name: to_numpy(tensor) for name, tensor in trial.inputs.items()}
         try:

@@ -22,7 +22,7 @@ from torchtract.check.locate import Lowered, locate
 from torchtract.check.trial import Trial
 from torchtract.decompose import decompose
 from torchtract.errors import EngineError, MismatchError, RunError
-from torchtract.lower import Builder, Value, lower_by_node, registry
+from torchtract.lower import Builder, Value, lower, registry
 
 aten = torch.ops.aten
 
@@ -292,7 +292,7 @@ def test_a_difference_of_fused_operations_only_is_told(
     model = Model().eval()
     captured = capture(model, (x,))
     program = decompose(captured.program)
-    graph, tensors = lower_by_node(program, captured.inputs, None, captured.symbols)
+    graph, tensors = lower(program, captured.inputs, None, captured.symbols)
     trial = Trial.of(model, (x,), {}, captured.inputs, graph.outputs, {})
     lowered = Lowered(program, graph, tensors, "0.23.9")
 

@@ -25,6 +25,17 @@ RELU = """
     }
 """
 
+#: A convolution that keeps the number of frames.
+SMOOTH = """
+extension tract_symbol B;
+extension tract_symbol S;
+graph net(x) -> (y) {
+    x = tract_core_external(shape = [B, 1, S], datum_type = 'f32');
+    kernel = [[[0.25, 0.5, 0.25]]];
+    y = conv(x, kernel, 0.0, padding = [(1, 1)]);
+}
+"""
+
 LINEAR = """
     graph net(input) -> (output) {
         input = tract_core_external(shape = [2, 3], datum_type = 'f32');

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from graphs import archive
+from runtime.conftest import SMOOTH
 from torchtract import Model, PulsedModel, Stream, StreamAxis, load
 from torchtract.errors import PulseError, RunError, SymbolError
 
@@ -20,15 +21,6 @@ extension tract_symbol S;
 graph net(x) -> (y) {
     x = tract_core_external(shape = [B, S, 2], datum_type = 'f32');
     y = x * 2.0;
-}
-"""
-SMOOTH = """
-extension tract_symbol B;
-extension tract_symbol S;
-graph net(x) -> (y) {
-    x = tract_core_external(shape = [B, 1, S], datum_type = 'f32');
-    kernel = [[[0.25, 0.5, 0.25]]];
-    y = conv(x, kernel, 0.0, padding = [(1, 1)]);
 }
 """
 TWO_AXES = """

@@ -13,21 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphs import archive
+from runtime.conftest import SMOOTH
 from torchtract import Model, PulsedRunnable, Runnable, load
 from torchtract.errors import RunError, SymbolError
 
 Array: TypeAlias = npt.NDArray[Any]
 Pair: TypeAlias = tuple[Runnable, PulsedRunnable]
 
-SMOOTH = """
-extension tract_symbol B;
-extension tract_symbol S;
-graph net(x) -> (y) {
-    x = tract_core_external(shape = [B, 1, S], datum_type = 'f32');
-    kernel = [[[0.25, 0.5, 0.25]]];
-    y = conv(x, kernel, 0.0, padding = [(1, 1)]);
-}
-"""
 LIMITED = """
 extension tract_symbol S;
 extension tract_assert S >= 3;

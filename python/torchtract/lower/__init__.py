@@ -3,7 +3,7 @@
 from torchtract.lower import ops
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal, require
-from torchtract.lower.program import lower, lower_by_node
+from torchtract.lower.program import lower
 from torchtract.lower.registry import lowering_of, lowers, registered
 from torchtract.lower.value import Value
 
@@ -12,7 +12,6 @@ __all__ = [
     "Refusal",
     "Value",
     "lower",
-    "lower_by_node",
     "lowering_of",
     "lowers",
     "ops",

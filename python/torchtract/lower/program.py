@@ -22,7 +22,7 @@ from torchtract.lower.source import module_path, origin, source_line
 from torchtract.lower.value import Fact, Value, fact_of, size_of
 from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
 
-__all__ = ["lower", "lower_by_node"]
+__all__ = ["lower"]
 
 
 def lower(
@@ -31,8 +31,8 @@ def lower(
     outputs: Sequence[str] | None,
     symbols: Mapping[sympy.Symbol, str],
     version: str = schema.EMBEDDED,
-) -> Graph:
-    """The NNEF graph of an exported program.
+) -> tuple[Graph, dict[torch.fx.Node, tuple[str, ...]]]:
+    """The NNEF graph of an exported program, and where in it each call of the program is.
 
     Args:
         program: with functional operators only.
@@ -41,25 +41,15 @@ def lower(
         symbols: the user's name of each symbol in its shapes.
         version: the oldest tract that must read the graph.
 
+    Returns:
+        The graph, and the identifiers of the tensors that each call gives, "" for a number
+        that is written into the text.
+
     Raises:
         UnsupportedOpError: it holds calls that can't be said in NNEF; all of them are listed.
         LoweringError: a lowering failed.
         CaptureError: the program changes its buffers, or the names don't fit its outputs.
         FormatError: a name is no NNEF identifier.
-    """
-    return lower_by_node(program, inputs, outputs, symbols, version)[0]
-
-
-def lower_by_node(
-    program: ExportedProgram,
-    inputs: Sequence[str],
-    outputs: Sequence[str] | None,
-    symbols: Mapping[sympy.Symbol, str],
-    version: str = schema.EMBEDDED,
-) -> tuple[Graph, dict[torch.fx.Node, tuple[str, ...]]]:
-    """As `lower`; and the identifiers of the tensors that each call of the program gives.
-
-    An identifier is "" for a number that is written into the text.
     """
     walk = _Walk(program, inputs, outputs, symbols, version)
     return walk.run(), walk.tensors()
@@ -205,7 +195,7 @@ class _Walk:
             if torch.Tag.nondeterministic_seeded in tags:
                 raise Refusal(f"{part} is random; make the noise an input of the module")
             if torch.Tag.dynamic_output_shape in tags:
-                raise Refusal(f"the shape that {part} gives depends on the data; use a mask")
+                raise Refusal(f"{part} gives a shape that depends on the data; use a mask")
             if isinstance(node.target, HigherOrderOperator):
                 raise Refusal(f"{part} runs graphs of its own, and NNEF has one; use torch.where")
             numbers = " of complex numbers" if of_complex else ""

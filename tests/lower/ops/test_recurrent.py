@@ -391,6 +391,6 @@ def test_layers_of_scripted_modules(name: str) -> None:
 
     (x,) = (n for n in program.graph.find_nodes(op="placeholder") if n.name == "input")
     symbols = {s.node.expr: f"N{axis}" for axis, s in enumerate(x.meta["val"].shape[:2])}
-    graph = lower(program, ["x"], None, symbols)
+    graph, _ = lower(program, ["x"], None, symbols)
 
     assert [o.op for o in graph.operations].count("tract_core_scan") == 1
