@@ -29,7 +29,9 @@ use crate::symbol::SymbolValue;
 use crate::{Error, Model, Result, Stage};
 pub(crate) use chunks::Count;
 use chunks::count_chunks;
+pub(crate) use rules::{Treatment, treatment};
 use translate::Translator;
+pub(crate) use translate::layer;
 
 /// The pulses that are tried for a message about the one that does not fit.
 const TRIED: i64 = 128;
