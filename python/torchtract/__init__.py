@@ -20,6 +20,7 @@ from torchtract.runtime import (
     Runnable,
     Stream,
     StreamAxis,
+    StreamSnapshot,
     load,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "Stream",
     "StreamAxis",
     "StreamReport",
+    "StreamSnapshot",
     "TractNNEF",
     "__version__",
     "check_io",

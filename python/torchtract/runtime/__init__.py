@@ -6,7 +6,7 @@ from torchtract.runtime.model import Model
 from torchtract.runtime.profile import Profile
 from torchtract.runtime.pulsed import PulsedModel, PulsedRunnable, StreamAxis
 from torchtract.runtime.runnable import Runnable
-from torchtract.runtime.stream import Stream
+from torchtract.runtime.stream import Stream, StreamSnapshot
 
 __all__ = [
     "Fact",
@@ -18,5 +18,6 @@ __all__ = [
     "Runnable",
     "Stream",
     "StreamAxis",
+    "StreamSnapshot",
     "load",
 ]

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, overload
 
 from torchtract import _native
 from torchtract.errors import RunError
 
 if TYPE_CHECKING:
-    from torchtract.runtime.pulsed import PulsedRunnable
+    from torchtract.runtime.pulsed import PulsedModel, PulsedRunnable
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StreamSnapshot:
+    """A stream as it was at one moment. Nothing changes it: `Stream.restore` goes back to it.
+
+    Attributes:
+        position: how far the stream had come; see `Stream.position`.
+        ended: whether it was flushed.
+    """
+
+    _native: _native.Stream
+    _runnable: PulsedRunnable
+    position: int
+    ended: bool
+
+    def __repr__(self) -> str:
+        return _told("StreamSnapshot", self._runnable.model, self.position, self.ended)
 
 
 class Stream:
@@ -19,9 +40,12 @@ class Stream:
     batch model gives for all that was pushed.
     """
 
-    def __init__(self, native: _native.Stream, runnable: PulsedRunnable) -> None:
+    def __init__(
+        self, native: _native.Stream, runnable: PulsedRunnable, rate: float | None = None
+    ) -> None:
         self._native = native
         self._runnable = runnable
+        self._rate = rate
         streams = runnable.model.input_streams
         self._names = [fact.name for fact in runnable.stream_inputs if streams[fact.name]]
 
@@ -64,7 +88,28 @@ class Stream:
 
     def fork(self) -> Stream:
         """Gives a second stream that has come as far as this one and goes its own way."""
-        return Stream(self._native.fork(), self._runnable)
+        return Stream(self._native.fork(), self._runnable, self._rate)
+
+    def snapshot(self) -> StreamSnapshot:
+        """Gives the stream as it is now, to come back to by `restore`, as often as you like."""
+        native = self._native.fork()
+        return StreamSnapshot(native, self._runnable, native.position(), native.ended())
+
+    def restore(self, snapshot: StreamSnapshot) -> None:
+        """Goes back, or forth, to what a snapshot holds, the values of its fixed inputs included.
+
+        Args:
+            snapshot: of this stream, or of another one of the same `PulsedRunnable`.
+
+        Raises:
+            RunError: it is of another `PulsedRunnable`'s stream. The stream is as it was before.
+        """
+        if snapshot._runnable is not self._runnable:  # noqa: SLF001  (its other half)
+            raise RunError(
+                f"restore({snapshot!r}): it is of a stream through another runnable; take it of "
+                "a stream that began with the same PulsedRunnable"
+            )
+        self._native = snapshot._native.fork()  # noqa: SLF001
 
     @property
     def runnable(self) -> PulsedRunnable:
@@ -84,13 +129,32 @@ class Stream:
     @property
     def latency(self) -> int:
         """Frames, counted as `position` is, from a frame's arrival to its output at the latest."""
-        model = self._runnable.model
-        behind = [
-            -(-stream.delay * model.pulse_size // stream.pulse)
-            for stream in model.output_streams.values()
-            if stream
-        ]
-        return max(behind) + model.pulse_size - 1
+        return self._runnable.model.latency
+
+    @property
+    def rate(self) -> float | None:
+        """Frames in a second, counted as `position` is; None where the stream began without."""
+        return self._rate
+
+    @property
+    def seconds(self) -> float:
+        """How far the stream has come, in seconds.
+
+        Raises:
+            RunError: the stream began without a rate.
+        """
+        return self.position / self._known_rate()
+
+    @property
+    def latency_seconds(self) -> float:
+        """Seconds of stream from a frame's arrival to its output at the latest: `latency`.
+
+        What the computation takes comes on top.
+
+        Raises:
+            RunError: the stream began without a rate.
+        """
+        return self.latency / self._known_rate()
 
     @overload
     def over(self, source: AsyncIterable[Any]) -> AsyncIterator[Any]: ...
@@ -129,11 +193,43 @@ class Stream:
             raise RunError(f"input {unknown[0]}: {why}, {takes}")
         raise RunError(f"{len(chunks) + len(named)} chunks given, {takes}")
 
+    def _known_rate(self) -> float:
+        if self._rate is None:
+            raise RunError(
+                "the stream has no rate, so frames are no seconds: begin it with one, "
+                "stream(rate=16000)"
+            )
+        return self._rate
+
     @staticmethod
     def _unpack(outputs: tuple[Any, ...]) -> Any:
         return outputs[0] if len(outputs) == 1 else outputs
 
     def __repr__(self) -> str:
-        model = self._runnable.model
-        state = "ended" if self.ended else "open"
-        return f"Stream({state}, {model.symbol}={self.position}, pulse {model.pulse_size})"
+        return _told("Stream", self._runnable.model, self.position, self.ended)
+
+
+def checked_rate(rate: object) -> float:
+    """Gives frames in a second as a `float`.
+
+    Raises:
+        ValueError: `rate` is not above zero, or not finite.
+        TypeError: it is no number.
+    """
+    if isinstance(rate, bool) or not isinstance(rate, Real):
+        raise TypeError(
+            f"rate: a {type(rate).__name__} is no number of frames in a second; the value of an "
+            "input that is called rate goes into the mapping: stream({'rate': value})"
+        )
+    try:
+        frames = float(rate)
+    except OverflowError:
+        frames = math.inf
+    if not 0 < frames < math.inf:
+        raise ValueError(f"rate={rate}: frames in a second are above zero and finite")
+    return frames
+
+
+def _told(kind: str, model: PulsedModel, position: int, ended: bool) -> str:
+    state = "ended" if ended else "open"
+    return f"{kind}({state}, {model.symbol}={position}, pulse {model.pulse_size})"
