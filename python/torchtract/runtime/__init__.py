@@ -3,6 +3,7 @@
 from torchtract.runtime.fact import Fact, Node
 from torchtract.runtime.load import load
 from torchtract.runtime.model import Model
+from torchtract.runtime.pool import PooledStream, StreamPool
 from torchtract.runtime.profile import Profile
 from torchtract.runtime.pulsed import PulsedModel, PulsedRunnable, StreamAxis
 from torchtract.runtime.runnable import Runnable
@@ -12,12 +13,14 @@ __all__ = [
     "Fact",
     "Model",
     "Node",
+    "PooledStream",
     "Profile",
     "PulsedModel",
     "PulsedRunnable",
     "Runnable",
     "Stream",
     "StreamAxis",
+    "StreamPool",
     "StreamSnapshot",
     "load",
 ]

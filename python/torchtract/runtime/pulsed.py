@@ -14,6 +14,7 @@ from torchtract.runtime.fact import Fact
 from torchtract.runtime.model import Model
 from torchtract.runtime.origin import Origin
 from torchtract.runtime.runnable import Runnable
+from torchtract.runtime.pool import StreamPool
 from torchtract.runtime.stream import Stream, checked_rate
 from torchtract.runtime.symbols import symbol_values
 from torchtract.runtime.tables import Table
@@ -184,12 +185,37 @@ class PulsedRunnable(Runnable):
             ValueError: `rate` is not above zero, or not finite.
             TypeError: it is no number.
         """
-        fixed = {**(fixed or {}), **named}
+        values = self.fixed_values({**(fixed or {}), **named})
+        rate = None if rate is None else checked_rate(rate)
+        return Stream(self._pulsed.stream(values), self, rate)
+
+    def streams(self, capacity: int, *, batched: bool | None = None) -> StreamPool:
+        """Makes room for many streams, which come and go, and share the network's turns.
+
+        Args:
+            capacity: how many there may be at once.
+            batched: whether streams share turns. Without it they do, where the model lets them:
+                where nothing goes along the batch axis (one is added to a model that has none),
+                and nothing counts frames for all streams alike, as positions do.
+
+        Raises:
+            PulseError: they must share turns and can't, with the layer and the reason.
+            ValueError: `capacity` is below one.
+        """
+        if capacity < 1:
+            raise ValueError(f"streams({capacity}): room for at least one is needed")
+        return StreamPool(self._pulsed.pool(capacity, batched), self)
+
+    def fixed_values(self, fixed: Mapping[str, Any]) -> list[Any | None]:
+        """Puts values for inputs that don't stream into the inputs' order, None for the others.
+
+        Raises:
+            RunError: a name is unknown.
+        """
         if unknown := [name for name in fixed if name not in self._names]:
             takes = ", ".join(self._names)
             raise RunError(f"input {unknown[0]}: unknown, the model takes {takes}")
-        rate = None if rate is None else checked_rate(rate)
-        return Stream(self._pulsed.stream([fixed.get(name) for name in self._names]), self, rate)
+        return [fixed.get(name) for name in self._names]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _compile, (self.model, self.threads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, overload
@@ -33,15 +33,18 @@ class StreamSnapshot:
         return _told("StreamSnapshot", self._runnable.model, self.position, self.ended)
 
 
-class Stream:
-    """One stream through a pulsed model.
+class BaseStream:
+    """What a stream of its own and one in a pool have in common.
 
     All that `push` and `flush` give, put end to end along the axis of the frames, is what the
     batch model gives for all that was pushed.
     """
 
     def __init__(
-        self, native: _native.Stream, runnable: PulsedRunnable, rate: float | None = None
+        self,
+        native: _native.Stream | _native.PoolStream,
+        runnable: PulsedRunnable,
+        rate: float | None = None,
     ) -> None:
         self._native = native
         self._runnable = runnable
@@ -67,7 +70,7 @@ class Stream:
                 or each other; or tract fails. The stream is as it was before.
             SymbolError: the stream gets longer than an assertion of the file allows; likewise.
         """
-        return self._unpack(self._native.push(self._in_order(chunks, named)))
+        return self.unpacked(self._native.push(self._in_order(chunks, named)))
 
     def flush(self) -> Any:
         """Ends the stream and gives the frames that were still to come.
@@ -80,36 +83,11 @@ class Stream:
                 depend on what is, or tract fails. The stream is as it was before.
             SymbolError: an assertion of the file forbids the stream's length; likewise.
         """
-        return self._unpack(self._native.flush())
+        return self.unpacked(self._native.flush())
 
     def reset(self) -> None:
         """Goes back to the start, with the same values for the inputs that don't stream."""
         self._native.reset()
-
-    def fork(self) -> Stream:
-        """Gives a second stream that has come as far as this one and goes its own way."""
-        return Stream(self._native.fork(), self._runnable, self._rate)
-
-    def snapshot(self) -> StreamSnapshot:
-        """Gives the stream as it is now, to come back to by `restore`, as often as you like."""
-        native = self._native.fork()
-        return StreamSnapshot(native, self._runnable, native.position(), native.ended())
-
-    def restore(self, snapshot: StreamSnapshot) -> None:
-        """Goes back, or forth, to what a snapshot holds, the values of its fixed inputs included.
-
-        Args:
-            snapshot: of this stream, or of another one of the same `PulsedRunnable`.
-
-        Raises:
-            RunError: it is of another `PulsedRunnable`'s stream. The stream is as it was before.
-        """
-        if snapshot._runnable is not self._runnable:  # noqa: SLF001  (its other half)
-            raise RunError(
-                f"restore({snapshot!r}): it is of a stream through another runnable; take it of "
-                "a stream that began with the same PulsedRunnable"
-            )
-        self._native = snapshot._native.fork()  # noqa: SLF001
 
     @property
     def runnable(self) -> PulsedRunnable:
@@ -201,12 +179,54 @@ class Stream:
             )
         return self._rate
 
+    def arranged(self, chunk: Any) -> tuple[Any, ...]:
+        """What the engine takes for a chunk: an array, a tuple or a mapping of them."""
+        if isinstance(chunk, Mapping):
+            return self._in_order((), dict(chunk))
+        return self._in_order(chunk if isinstance(chunk, tuple) else (chunk,), {})
+
     @staticmethod
-    def _unpack(outputs: tuple[Any, ...]) -> Any:
+    def unpacked(outputs: tuple[Any, ...]) -> Any:
+        """What people get for the engine's outputs: the only one, or all."""
         return outputs[0] if len(outputs) == 1 else outputs
 
     def __repr__(self) -> str:
-        return _told("Stream", self._runnable.model, self.position, self.ended)
+        return _told(type(self).__name__, self._runnable.model, self.position, self.ended)
+
+
+class Stream(BaseStream):
+    """One stream through a pulsed model.
+
+    All that `push` and `flush` give, put end to end along the axis of the frames, is what the
+    batch model gives for all that was pushed.
+    """
+
+    _native: _native.Stream
+
+    def fork(self) -> Stream:
+        """Gives a second stream that has come as far as this one and goes its own way."""
+        return Stream(self._native.fork(), self._runnable, self._rate)
+
+    def snapshot(self) -> StreamSnapshot:
+        """Gives the stream as it is now, to come back to by `restore`, as often as you like."""
+        native = self._native.fork()
+        return StreamSnapshot(native, self._runnable, native.position(), native.ended())
+
+    def restore(self, snapshot: StreamSnapshot) -> None:
+        """Goes back, or forth, to what a snapshot holds, the values of its fixed inputs included.
+
+        Args:
+            snapshot: of this stream, or of another one of the same `PulsedRunnable`.
+
+        Raises:
+            RunError: it is of another `PulsedRunnable`'s stream. The stream is as it was before.
+        """
+        if snapshot._runnable is not self._runnable:  # noqa: SLF001  (its other half)
+            raise RunError(
+                f"restore({snapshot!r}): it is of a stream through another runnable; take it of "
+                "a stream that began with the same PulsedRunnable"
+            )
+        self._native = snapshot._native.fork()  # noqa: SLF001
 
 
 def checked_rate(rate: object) -> float:

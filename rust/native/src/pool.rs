@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use torchtract_engine::{self as engine, Error, Stage, Tensor};
 
-use crate::engine::{call, raise};
+use crate::engine::call;
 use crate::pulse::{fixed_inputs, outputs, tensors};
 
 /// Room for a number of streams.

@@ -7,6 +7,8 @@ use tract_core::batchify::batchify;
 use tract_core::internal::{AxisOp, RunOptions};
 use tract_core::model::{TypedFact, TypedNode};
 use tract_core::ops::Downsample;
+use tract_core::ops::gru_cell::GruEpilogue;
+use tract_core::ops::lstm_cell::LstmEpilogue;
 use tract_core::ops::scan::{InputMapping, Scan};
 use tract_core::prelude::{Symbol, TDim, TypedModel, TypedSimplePlan};
 use tract_linalg::multithread::Executor;
@@ -119,8 +121,11 @@ fn symbol_of(pulsed: &PulsedModel) -> anyhow::Result<Option<Symbol>> {
 /// Refuses a graph in which one item of the batch depends on another.
 fn check_apart(graph: &TypedModel, symbol: &Symbol) -> anyhow::Result<()> {
     for node in &graph.nodes {
+        if let Some(scan) = node.op_as::<Scan>() {
+            check_apart(&scan.body, symbol).with_context(|| layer(graph, node))?;
+        }
         stays_apart(graph, node, symbol)
-            .with_context(|| format!("{}: streams can't share its turns", layer(graph, node)))?;
+            .with_context(|| format!("{}: streams can't share turns", layer(graph, node)))?;
     }
     Ok(())
 }
@@ -150,7 +155,12 @@ fn stays_apart(graph: &TypedModel, node: &TypedNode, symbol: &Symbol) -> anyhow:
                 ensure!(Some(info.axis) != axis_of(fact, symbol), "it goes along the batch");
             }
         }
-        return check_apart(&scan.body, symbol);
+        return Ok(());
+    }
+    if node.op_is::<LstmEpilogue>() || node.op_is::<GruEpilogue>() {
+        let batch = axis_of(inputs[0], symbol);
+        ensure!(batch.is_some_and(|axis| axis + 1 < inputs[0].rank()), "it goes along the batch");
+        return Ok(());
     }
     match treatment(graph, node, symbol)? {
         Treatment::PerFrame | Treatment::Broadcast => Ok(()),
