@@ -33,6 +33,9 @@ from torchtract.runtime.tables import Table
 
 __all__ = ["stream"]
 
+_LONGEST_SLEEP = 3600.0
+"""Seconds. An operating system refuses to sleep for ages."""
+
 
 def stream(
     path: ModelPath,
@@ -159,7 +162,8 @@ class _Took:
 
     def wait(self, due: float) -> None:
         """Waits until a chunk is due."""
-        time.sleep(max(0.0, due - perf_counter()))
+        while (left := due - perf_counter()) > 0:
+            time.sleep(min(left, _LONGEST_SLEEP))
         self.late = max(self.late or 0.0, perf_counter() - due)
 
 
