@@ -40,13 +40,10 @@ def step(text: str) -> None:
 
 def sound(path: Path | None, say: str | None) -> tuple[Array, list[Sound]]:
     """Samples [S] of whole frames, and what is known to be no speech in them."""
-    if path is None:
-        audio, others = scene(read(SPEECH) if say is None else speak(say))
-        return whole_frames(audio), others
-    audio = whole_frames(read(path))
-    if not audio.size:
-        raise ValueError(f"{path} has no samples")
-    return audio, []
+    if path is not None:
+        return whole_frames(read(path)), []
+    audio, others = scene(read(SPEECH) if say is None else speak(say))
+    return whole_frames(audio), others
 
 
 def export(audio: Array) -> Model:
@@ -127,14 +124,16 @@ def main(
         )
 
     step("4. What it heard")
-    console.print(speech_table(heard))
+    console.print(speech_table(heard) if heard.segments else "no speech")
     frame = 1e6 * sum(heard.computing) / len(heard.probabilities)
     console.print(
-        f"{heard.seconds:.1f} s of sound, {len(heard.probabilities)} frames, {frame:.0f} us of "
-        f"computing for each: {heard.pace}"
+        f"{heard.seconds:.1f} s of sound, {len(heard.probabilities)} frames, "
+        f"{frame:.0f} us of computing for each\n{heard.pace}"
     )
     if heard.latencies:
-        console.print("(latency: from the end of a frame's sound, the wait for its chunk included)")
+        console.print(
+            "(latency: from the end of a frame's sound; its chunk ends up to 20 ms later)"
+        )
     draw(plot, audio, heard.probabilities, heard.segments, others)
     console.print(f"drawn to {plot}", markup=False)
 

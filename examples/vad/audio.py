@@ -44,8 +44,11 @@ def read(path: Path) -> Array:
 
     Raises:
         soundfile.LibsndfileError: it is no such file.
+        ValueError: it has no samples.
     """
     channels, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    if not channels.size:
+        raise ValueError(f"{path} has no samples")
     mono = torch.from_numpy(channels.mean(1))
     samples: Array = torchaudio.functional.resample(mono, rate, RATE).numpy()
     return samples

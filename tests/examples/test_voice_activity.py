@@ -223,11 +223,19 @@ def test_listens_to_a_file(tmp_path: Path) -> None:
     assert plot.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"no sound"])
-def test_files_that_are_none(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "none.wav"
-    path.write_bytes(content)
+@pytest.mark.parametrize("content", [b"", b"no sound", np.zeros(0)])
+def test_files_without_sound(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | Array
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("none.wav")
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        soundfile.write(path, content, RATE)
+
     done = command(path)
 
     assert done.exit_code == 2
     assert "none.wav" in done.output
+    assert list(tmp_path.iterdir()) == [tmp_path / path]
