@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -14,8 +14,9 @@ from rich.table import Table
 from torchtract.check.compare import LEVELS, Comparison, compare, tolerance_for
 from torchtract.check.report import printed
 from torchtract.errors import EngineError, MismatchError, PulseError, RunError, SymbolError
-from torchtract.runtime import Fact, Model, PulsedModel, PulsedRunnable, Runnable, StreamAxis
+from torchtract.runtime import Fact, Model, PulsedModel, PulsedRunnable, Runnable
 from torchtract.runtime.arrays import as_array
+from torchtract.runtime.chunks import Collected, chunk_of, frames_per_unit
 from torchtract.sizes import Assertion, allowed, evaluate
 
 __all__ = ["StreamReport", "StreamRow", "check_stream", "usual_lengths"]
@@ -63,6 +64,10 @@ class StreamReport:
     def max_abs(self) -> float:
         """Largest absolute difference in any frame."""
         return max((row.comparison.max_abs for row in self.rows), default=0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return asdict(self)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = Table(title=f"streams against the batch model ({self.tolerance})")
@@ -128,6 +133,11 @@ def check_stream(
         raise PulseError("model: it is pulsed already; give the batch model that it was made from")
     if not isinstance(pulsed, PulsedModel):
         raise PulseError("pulsed: it is no pulsed model; pulse it, model.pulse(S=8)")
+    if _signature(pulsed) != _signature(model) or pulsed.symbol not in model.symbols:
+        raise PulseError(
+            f"pulsed: it is of another model, since it takes and gives {_signature(pulsed)} for "
+            f"any {pulsed.symbol}, and model {_signature(model)}; give what it was made from"
+        )
     check = _Check(model, pulsed, inputs or {}, tolerance, seed)
     for length in check.lengths() if lengths is None else lengths:
         check.run(length)
@@ -214,17 +224,13 @@ class _Check:
                 raise RunError(f"input {name}: unknown, the model takes {', '.join(facts)}")
             if value.ndim != len(facts[name].shape):
                 raise RunError(f"input {facts[name]}: got the shape {list(value.shape)}")
-            axis = self._pulsed.input_streams[name]
+            axis, unit = self._pulsed.input_streams[name], frames_per_unit(self._pulsed, name)
             for i, (symbol, size) in enumerate(zip(facts[name].shape, value.shape, strict=True)):
-                if axis is not None and i == axis.axis:
-                    symbol, size = self._pulsed.symbol, size // self._unit(axis)
+                if axis and unit and i == axis.axis:
+                    symbol, size = self._pulsed.symbol, size // unit
                 if symbol in self._model.symbols:
                     sizes[str(symbol)] = min(size, sizes.get(str(symbol), size))
         return sizes
-
-    def _unit(self, axis: StreamAxis) -> int:
-        """Frames on the axis for one of the symbol."""
-        return axis.pulse // self._pulsed.pulse_size
 
     def _sizes(self, length: int) -> dict[str, int]:
         """A size for each symbol of the batch model, such that its assertions hold."""
@@ -243,9 +249,14 @@ class _Check:
             cut = tuple(slice(n if isinstance(size, str) else None) for size, n in known)
             return np.ascontiguousarray(self._values[fact.name][cut])
         dtype = np.dtype(fact.dtype)
-        if dtype.kind in "biu":
-            return self._random.integers(0, 2, shape).astype(dtype)
-        return self._random.standard_normal(shape).astype(dtype)
+        try:
+            if dtype.kind in "biu":
+                return self._random.integers(0, 2, shape).astype(dtype)
+            return self._random.standard_normal(shape).astype(dtype)
+        except (MemoryError, ValueError) as error:
+            raise RunError(
+                f"input {fact}: no random one of {shape} can be made: {error}"
+            ) from error
 
     def _at_random(self, length: int) -> list[int]:
         chunks: list[int] = []
@@ -259,34 +270,14 @@ class _Check:
         streams = self._pulsed.input_streams
         fixed = {name: x for name, x in inputs.items() if streams[name] is None}
         stream = self._runnable.stream(fixed)
-        pieces: dict[str, list[_Array]] = {fact.name: [] for fact in self._pulsed.outputs}
-        for chunk in self._cut(inputs, chunks):
-            self._gather(pieces, stream.push(**chunk))
-        self._gather(pieces, stream.flush())
-        return {name: self._joined(name, arrays) for name, arrays in pieces.items()}
-
-    def _cut(self, inputs: Mapping[str, _Array], chunks: list[int]) -> Iterator[dict[str, _Array]]:
+        collected = Collected(self._pulsed)
         start = 0
         for chunk in chunks:
-            cut = {}
-            for name, axis in self._pulsed.input_streams.items():
-                if axis is not None:
-                    unit = self._unit(axis)
-                    frames = slice(start * unit, (start + chunk) * unit)
-                    cut[name] = inputs[name][(slice(None),) * axis.axis + (frames,)]
-            yield cut
+            frames = chunk_of(self._pulsed, inputs, start, start + chunk)
+            collected.add(stream.push(**frames))
             start += chunk
-
-    @staticmethod
-    def _gather(pieces: dict[str, list[_Array]], outputs: Any) -> None:
-        arrays = outputs if isinstance(outputs, tuple) else (outputs,)
-        for known, array in zip(pieces.values(), arrays, strict=True):
-            if array is not None:
-                known.append(array)
-
-    def _joined(self, name: str, arrays: list[_Array]) -> _Array:
-        axis = self._pulsed.output_streams[name]
-        return arrays[-1] if axis is None else np.concatenate(arrays, axis.axis)
+        collected.add(stream.flush())
+        return collected.joined()
 
     def _frames(self, name: str, array: _Array) -> int:
         axis = self._pulsed.output_streams[name]
@@ -321,6 +312,10 @@ class _Check:
         )
         wrong = (i for i, (a, e) in enumerate(frames) if not compare(a, e, tolerance).ok)
         return next(wrong, 0)
+
+
+def _signature(model: Model) -> str:
+    return ", ".join(f"{fact.name}: {fact.dtype}" for fact in (*model.inputs, *model.outputs))
 
 
 def _told(chunks: list[int]) -> str:
