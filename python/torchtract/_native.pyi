@@ -5,6 +5,8 @@ from typing import Any, TypeAlias, final
 
 __all__ = [
     "Model",
+    "Pool",
+    "PoolStream",
     "PulsedModel",
     "PulsedRunnable",
     "Runnable",

@@ -13,8 +13,8 @@ from torchtract.errors import PulseError, RunError
 from torchtract.runtime.fact import Fact
 from torchtract.runtime.model import Model
 from torchtract.runtime.origin import Origin
-from torchtract.runtime.runnable import Runnable
 from torchtract.runtime.pool import StreamPool
+from torchtract.runtime.runnable import Runnable
 from torchtract.runtime.stream import Stream, checked_rate
 from torchtract.runtime.symbols import symbol_values
 from torchtract.runtime.tables import Table

@@ -13,12 +13,14 @@ use tract_core::ops::scan::{InputMapping, Scan};
 use tract_core::prelude::{Symbol, TDim, TypedModel, TypedSimplePlan};
 use tract_linalg::multithread::Executor;
 use tract_pulse_opl::concat::PulsedSameAxisConcat;
-use tract_pulse_opl::ops::{Delay, DeconvDelay, PulseMask, PulsePad, PulsedCumSum};
+use tract_pulse_opl::ops::{DeconvDelay, Delay, PulseMask, PulsePad, PulsedCumSum};
 
 use crate::pulse::{PulsedModel, Treatment, layer, treatment};
 use crate::stream::PulsedRunnable;
 use crate::symbol::free_symbols;
 use crate::track::Due;
+
+const ALONG: &str = "one item of a batch may depend on another there";
 
 /// A network for batches of streams.
 #[derive(Debug)]
@@ -44,7 +46,10 @@ impl Batch {
             Some(symbol) => (symbol, TypedModel::clone(graph)),
             None => {
                 let symbol = graph.symbols.new_with_prefix("streams");
-                let batched = batchify(graph, &symbol, &[])?;
+                let batched = batchify(graph, &symbol, &[]).context(
+                    "the model has no symbol for a batch, and tract can't add one; export it with \
+                     a dynamic batch axis",
+                )?;
                 (symbol, batched)
             }
         };
@@ -137,35 +142,33 @@ fn stays_apart(graph: &TypedModel, node: &TypedNode, symbol: &Symbol) -> anyhow:
         return Ok(());
     }
     if !inputs.iter().any(|fact| has(fact)) && !node.outputs.iter().any(|o| has(&o.fact)) {
-        ensure!(
-            along(node).is_none(),
-            "what it remembers would be the same for all of them"
-        );
+        ensure!(along(node).is_none(), "what it remembers would be the same for all of them");
         return Ok(());
     }
     if let Some(axis) = along(node) {
         let batch = axis_of(inputs[0], symbol);
         let batch = batch.context("the batch is no axis of its own there")?;
-        ensure!(axis != batch, "it goes along the batch");
+        ensure!(axis != batch, "{ALONG}");
         return Ok(());
     }
     if let Some(scan) = node.op_as::<Scan>() {
         for (mapping, fact) in scan.input_mapping.iter().zip(&inputs) {
             if let InputMapping::Scan(info) = mapping {
-                ensure!(Some(info.axis) != axis_of(fact, symbol), "it goes along the batch");
+                ensure!(Some(info.axis) != axis_of(fact, symbol), "{ALONG}");
             }
         }
         return Ok(());
     }
     if node.op_is::<LstmEpilogue>() || node.op_is::<GruEpilogue>() {
         let batch = axis_of(inputs[0], symbol);
-        ensure!(batch.is_some_and(|axis| axis + 1 < inputs[0].rank()), "it goes along the batch");
+        ensure!(batch.is_some_and(|axis| axis + 1 < inputs[0].rank()), "{ALONG}");
         return Ok(());
     }
-    match treatment(graph, node, symbol)? {
-        Treatment::PerFrame | Treatment::Broadcast => Ok(()),
-        Treatment::Pulsifier { .. } if node.op_is::<AxisOp>() => Ok(()),
-        _ => bail!("it goes along the batch"),
+    // What streams along the batch, frame by frame, does not mix it.
+    match treatment(graph, node, symbol) {
+        Ok(Treatment::PerFrame | Treatment::Broadcast) => Ok(()),
+        Ok(Treatment::Pulsifier { .. }) if node.op_is::<AxisOp>() => Ok(()),
+        _ => bail!("{ALONG}"),
     }
 }
 

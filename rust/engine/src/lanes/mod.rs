@@ -59,7 +59,11 @@ pub struct PoolStream {
 #[derive(Debug)]
 enum Seat {
     /// `lost` is set where a turn failed: nobody knows how far the lane came.
-    Lane { shard: usize, lane: LaneId, lost: bool },
+    Lane {
+        shard: usize,
+        lane: LaneId,
+        lost: bool,
+    },
     Own(TypedSimpleState),
 }
 

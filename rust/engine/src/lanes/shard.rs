@@ -188,21 +188,24 @@ impl Network {
 
     /// One turn, with a seat for each of `jobs`.
     fn turn(&mut self, pulsed: &PulsedModel, jobs: &mut [Job]) -> anyhow::Result<()> {
-        let seats: Vec<TVec<TValue>> =
-            jobs.iter().map(|job| job.due.inputs(pulsed, job.turn)).collect::<anyhow::Result<_>>()?;
+        let seats: Vec<TVec<TValue>> = jobs
+            .iter()
+            .map(|job| job.due.inputs(pulsed, job.turn))
+            .collect::<anyhow::Result<_>>()?;
         let inputs = self.batch.inputs.iter().enumerate();
         let inputs = inputs.map(|(i, axis)| self.batch.join(*axis, seats.iter().map(|s| &s[i])));
         let inputs = inputs.collect::<anyhow::Result<TVec<TValue>>>()?;
         self.state.seat(Seating::new(self.lanes, jobs.iter().map(|job| job.lane))?);
         pulsed.bind_end(&mut self.state, jobs[0].due.end);
         let memory = &mut self.memory;
-        let outputs = self.state.run_plan_with_eval(inputs, |ctx, state, node, inputs| {
-            match memory.get_mut(&node.id) {
-                Some(Memory::Each(each)) => each.eval(ctx, node, &inputs),
-                Some(Memory::Recurrent(scan)) => scan.eval(ctx, &inputs),
-                Some(Memory::Native) | None => eval(ctx, state, node, inputs),
-            }
-        })?;
+        let outputs =
+            self.state.run_plan_with_eval(inputs, |ctx, state, node, inputs| {
+                match memory.get_mut(&node.id) {
+                    Some(Memory::Each(each)) => each.eval(ctx, node, &inputs),
+                    Some(Memory::Recurrent(scan)) => scan.eval(ctx, &inputs),
+                    Some(Memory::Native) | None => eval(ctx, state, node, inputs),
+                }
+            })?;
         for (seat, job) in jobs.iter_mut().enumerate() {
             let own = outputs.iter().zip(&self.batch.outputs);
             let own = own.map(|(output, axis)| self.batch.cut(*axis, output, seat));
