@@ -45,6 +45,8 @@ from serving.turns import Turns
 from torchtract import PooledStream, PulsedModel, load
 from torchtract.errors import TorchTractError
 
+STOPS = "the server stops"
+
 
 class Service:
     """What all connections share."""
@@ -54,6 +56,7 @@ class Service:
         self.input = Frames.of_the_only("input", model.inputs, model.input_streams)
         self.output = Frames.of_the_only("output", model.outputs, model.output_streams)
         self.rate = Rate()
+        self.stops = False
         self.description = {
             "input": self.input.description(),
             "output": self.output.description(),
@@ -102,7 +105,8 @@ async def converse(service: Service, socket: WebSocket) -> dict[str, int]:
         await conversation.begin()
         # The time limit is for answers too: a client that takes none would hold its place.
         while await asyncio.wait_for(conversation.exchange(), service.idle):
-            pass
+            if service.stops:  # up to Python 3.11, wait_for may miss that it was cancelled
+                raise Refused(1001, STOPS)
     return {"frames_in": conversation.frames_in, "frames_out": conversation.frames_out}
 
 
@@ -147,7 +151,7 @@ def application(service: Service) -> FastAPI:
             idle = f"no message for {service.idle:g} seconds, or no answer taken"
             await leave(socket, 1008, {"error": idle})
         except asyncio.CancelledError:
-            await leave(socket, 1001, {"error": "the server stops"})
+            await leave(socket, 1001, {"error": STOPS})
 
     return app
 
@@ -155,8 +159,13 @@ def application(service: Service) -> FastAPI:
 class Server(uvicorn.Server):
     """Before it stops, cancels the connections, which say why and close."""
 
+    def __init__(self, service: Service, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.service = service
+
     async def shutdown(self, sockets: list[sockets.socket] | None = None) -> None:
         """Ends the connections, then as uvicorn does."""
+        self.service.stops = True
         if tasks := list(self.server_state.tasks):
             for task in tasks:
                 task.cancel()
@@ -208,7 +217,7 @@ def main(
         timeout_graceful_shutdown=5,
     )
     with suppress(KeyboardInterrupt):
-        Server(config).run()
+        Server(service, config).run()
 
 
 if __name__ == "__main__":

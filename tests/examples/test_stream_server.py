@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import signal
@@ -322,6 +323,36 @@ def test_sigterm_ends_streams_and_process_in_good_order(serve: Serve, archive: P
         assert server.process.wait(10) == 0
     assert [code for _, _, code in heard] == [1001] * 3
     assert {last["error"] for _, last, _ in heard} == {"the server stops"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGTERM")
+def test_sigterm_ends_busy_streams_too(serve: Serve, archive: Path) -> None:
+    async def keep_sending(socket: ClientConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await socket.send(message(some_features(20, 0)))
+                await asyncio.sleep(0.005)
+
+    async def busy(socket: ClientConnection) -> Heard:
+        sending = asyncio.create_task(keep_sending(socket))
+        heard = await hear(socket)
+        await sending
+        return heard
+
+    async def terminate() -> list[Heard]:
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(client(server)) for _ in range(40)]
+            everyone = asyncio.gather(*map(busy, clients))
+            await asyncio.sleep(0.5)
+            server.process.send_signal(signal.SIGTERM)
+            return await everyone
+
+    with serve(archive) as server:
+        heard = asyncio.run(terminate())
+
+        assert server.process.wait(10) == 0
+    assert min(len(answers) for answers, _, _ in heard) > 0
+    assert [code for _, _, code in heard] == [1001] * 40
 
 
 def test_what_cannot_be_served_is_refused_at_the_start(batch_archive: Path, tmp_path: Path) -> None:
