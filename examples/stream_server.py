@@ -15,7 +15,7 @@ with random weights. Clients connect to ws://127.0.0.1:8000/stream:
   ...}, and the close code 1000.
 - Whatever goes wrong is said as {"error": ...} before the close: 1003 a text that is not "end",
   1007 frames that are not whole or that the model refuses, 1008 too long without a message,
-  1011 tract failed, 1013 all streams are taken, 1001 the server stops. A message that is too large
+  1013 all streams are taken, 1001 the server stops. A message that is too large
   is closed with 1009 at once.
 
 Clients may send ahead: what the server has not come to yet waits in their socket. GET /healthz

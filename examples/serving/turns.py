@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from serving.refused import Refused
 from torchtract import PooledStream, StreamPool
-from torchtract.errors import EngineError
+from torchtract.errors import EngineError, PoolError
 
 Array: TypeAlias = "npt.NDArray[Any]"
 #: What each stream gives, or why it does not.
@@ -94,32 +94,13 @@ class Turns:
 
 def _compute(pool: StreamPool, chunks: Mapping[PooledStream, Array | None]) -> Given:
     pushed = {stream: chunk for stream, chunk in chunks.items() if chunk is not None}
-    ended = dict.fromkeys(stream for stream, chunk in chunks.items() if chunk is None)
-    return {
-        **_each(pool.push, PooledStream.push, pushed),
-        **_each(pool.flush, lambda stream, _: stream.flush(), ended),
-    }
+    ended = [stream for stream, chunk in chunks.items() if chunk is None]
+    return {**_each(pool.push, pushed), **_each(pool.flush, ended)}
 
 
-def _each(
-    together: Callable[[Any], dict[PooledStream, Array]],
-    alone: Callable[[PooledStream, Any], Array],
-    chunks: Mapping[PooledStream, Any],
-) -> Given:
-    """All at once, or one by one where some can't: the pool then takes no chunk of any."""
-    before = {stream: (stream.position, stream.ended) for stream in chunks}
+def _each(together: Callable[[Any], dict[PooledStream, Array]], chunks: Any) -> Given:
     try:
         return together(chunks)
-    except EngineError as error:
-        failure = error
-    given: dict[PooledStream, Array | Refused] = {}
-    for stream, chunk in chunks.items():
-        if (stream.position, stream.ended) != before[stream]:
-            # tract failed half-way. This stream was through, and what it gave is lost.
-            given[stream] = Refused(1011, str(failure))
-            continue
-        try:
-            given[stream] = alone(stream, chunk)
-        except EngineError as error:
-            given[stream] = Refused(1007, str(error))
-    return given
+    except PoolError as error:
+        refused = {stream: Refused(1007, str(why)) for stream, why in error.errors.items()}
+        return {**error.outputs, **refused}

@@ -1,9 +1,12 @@
-"""Every exception that torchtract raises on purpose. Imports nothing.
+"""Every exception that torchtract raises on purpose. Imports nothing of the package.
 
 A message says, in this order: what the user wrote, what was refused, why, what to do.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class TorchTractError(Exception):
@@ -66,6 +69,25 @@ class PulseError(EngineError):
 
 class RunError(EngineError):
     """Inputs don't fit the model, or tract failed while running it."""
+
+
+class PoolError(RunError):
+    """Some of the streams that were pushed to, or ended, at once refused or failed.
+
+    Attributes:
+        errors: of each such stream, which is as it was, its exception.
+        outputs: what each of the others gave.
+    """
+
+    def __init__(
+        self, message: str, errors: Mapping[Any, Exception], outputs: Mapping[Any, Any]
+    ) -> None:
+        super().__init__(message)
+        self.errors = errors
+        self.outputs = outputs
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a PoolError holds streams, which can't be pickled")
 
 
 class MismatchError(EngineError):

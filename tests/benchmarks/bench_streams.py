@@ -12,11 +12,11 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from speech_streaming import forward_model
 
 import torchtract as tt
 from benchmarks.measure import Samples, alternate, race
 from benchmarks.report import Comparison, Report
-from speech_streaming import forward_model
 
 PULSE = 8
 STREAMS = 64
@@ -100,7 +100,7 @@ def test_one_stream(report: Report, rounds: Callable[[int], int], archive: Path)
         taken = alternate(
             {
                 "torchtract": seconds_of(lambda: stream.push(x)),
-                "tract": seconds_of(lambda: state.run([x])[0].to_numpy()),
+                "tract": seconds_of(lambda: state.run([x])[0].to_numpy()),  # noqa: PLW0108
                 "a loop in Rust": turn,
             },
             rounds(15),
@@ -123,9 +123,7 @@ def test_many_streams(report: Report, rounds: Callable[[int], int], archive: Pat
         "a pool, two threads": model.compile(threads=2).streams(STREAMS, batched=True),
         "two threads, a state each": model.compile(threads=2).streams(STREAMS, batched=False),
     }
-    chunks = {
-        name: {pool.stream(): x[i] for i in range(STREAMS)} for name, pool in pools.items()
-    }
+    chunks = {name: {pool.stream(): x[i] for i in range(STREAMS)} for name, pool in pools.items()}
     for _ in range(12):
         expected = [stream.push(x[i]) for i, stream in enumerate(alone)]
         for name, pool in pools.items():

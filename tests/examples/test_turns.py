@@ -16,7 +16,6 @@ import torchtract as tt
 from serving.rate import Rate
 from serving.refused import Refused
 from serving.turns import Turns
-from torchtract.errors import RunError
 
 Array = npt.NDArray[np.float32]
 Push = Callable[[Mapping[tt.PooledStream, Any]], dict[tt.PooledStream, Any]]
@@ -75,20 +74,26 @@ def test_chunks_that_come_at_once_are_pushed_together(
     assert len(pool) == 0
 
 
-def test_frames_that_a_failed_turn_took_are_not_computed_twice(
-    pool: tt.StreamPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def failing(chunks: Mapping[tt.PooledStream, Any]) -> dict[tt.PooledStream, Any]:
-        first = next(iter(chunks))
-        first.push(chunks[first])
-        raise RunError("out of luck")
+def test_who_is_refused_takes_no_one_along(pool: tt.StreamPool) -> None:
+    turns = Turns(pool, linger=0.05)
 
-    lost, *others = outcomes(with_push(pool, failing, monkeypatch), 3)
+    async def push() -> list[Any]:
+        async with running(turns, 3) as [first, second, third]:
+            wide = np.zeros((1, 4, 40), np.float32)
+            asked = [
+                turns.compute(first, some_features()),
+                turns.compute(second, wide),
+                turns.compute(third, some_features()),
+            ]
+            return await asyncio.gather(*asked, return_exceptions=True)
 
-    assert isinstance(lost, Refused)
-    assert (lost.code, str(lost)) == (1011, "out of luck")
-    for i, frames in enumerate(others, 1):
-        np.testing.assert_allclose(frames, pool.runnable.stream().push(some_features(i)), atol=1e-6)
+    one, refused, other = asyncio.run(push())
+
+    assert isinstance(refused, Refused)
+    assert refused.code == 1007
+    assert "axis 1 must be 3" in str(refused)
+    for frames in (one, other):
+        np.testing.assert_allclose(frames, pool.runnable.stream().push(some_features()), atol=1e-6)
 
 
 def test_an_unexpected_error_reaches_who_asked_and_turns_go_on(

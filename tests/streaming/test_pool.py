@@ -14,7 +14,7 @@ from torch import nn
 from harness import export
 from streaming.streamable import Output
 from torchtract import Model, PulsedRunnable
-from torchtract.errors import PulseError, RunError
+from torchtract.errors import PoolError, PulseError, RunError
 
 FRAMES = torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(0))
 
@@ -96,23 +96,60 @@ def test_streams_of_any_age_share_turns(runnable: PulsedRunnable) -> None:
         old.push(x)
 
 
-def test_if_one_refuses_none_takes_anything(runnable: PulsedRunnable) -> None:
-    pool = runnable.streams(2)
-    one, other = pool.stream(), pool.stream()
+def test_each_stream_refuses_for_itself(runnable: PulsedRunnable) -> None:
+    pool = runnable.streams(3)
+    one, other, ended = pool.stream(), pool.stream(), pool.stream()
     x = noise(1, 4, 3)
-    with pytest.raises(RunError, match=r"stream 1: input x: .*axis 2 must be 3"):
-        pool.push({one: x, other: noise(1, 4, 5)})
-    assert (one.position, other.position) == (0, 0)
+    ended.push(x)
+    ended.flush()
+    stranger = runnable.streams(1).stream()
+    chunks = {one: x, other: noise(1, 4, 5), ended: x, stranger: x}
+    with pytest.raises(PoolError, match=r"^3 of 4 streams, .* number 1: input x: ") as raised:
+        pool.push(chunks)
+    assert list(raised.value.errors) == [other, ended, stranger]
+    assert "axis 2 must be 3" in str(raised.value.errors[other])
+    assert "the stream was flushed" in str(raised.value.errors[ended])
+    assert "it is a stream of another pool" in str(raised.value.errors[stranger])
+    expected = runnable.stream().push(x)
+    np.testing.assert_allclose(raised.value.outputs[one], expected, atol=1e-6)
+    assert (one.position, other.position, stranger.position) == (4, 0, 0)
+    np.testing.assert_allclose(pool.push({other: {"x": x}})[other], expected, atol=1e-6)
+    assert pool.push({}) == {}
+
+
+def test_what_is_no_chunk_for_any_stream(runnable: PulsedRunnable) -> None:
+    pool = runnable.streams(2)
+    one = pool.stream()
+    x = noise(1, 4, 3)
     with pytest.raises(RunError, match="B=2: a pool takes each stream by itself"):
         one.push(noise(2, 4, 3))
     with pytest.raises(RunError, match="2 chunks given, the stream takes x"):
         pool.push({one: (x, x)})
-    with pytest.raises(RunError, match="it is a stream of another pool"):
-        runnable.streams(1).push({one: x})
+    with pytest.raises(RunError, match="input y: unknown"):
+        pool.push({one: {"y": x}})
     with pytest.raises(RunError, match="it is no stream of a pool"):
         pool.push({runnable.stream(): x})  # type: ignore[dict-item]
-    assert pool.push({}) == {}
-    np.testing.assert_allclose(pool.push({one: {"x": x}})[one], other.push(x), atol=1e-6)
+    assert one.position == 0
+
+
+def test_tract_fails_for_one_stream_of_a_turn() -> None:
+    torch.manual_seed(0)
+    words = torch.tensor([[1, 2, 3]])
+    model = export(
+        nn.Embedding(5, 4), words, dynamic_axes={"ids": {0: "B", 1: "S"}}, input_names=["ids"]
+    )
+    runnable = model.pulse(S=1).compile()
+    pool = runnable.streams(3, batched=True)
+    streams = [pool.stream() for _ in range(3)]
+    chunks = dict(zip(streams, (words.numpy(), np.array([[1, 99, 2]]), words.numpy()), strict=True))
+    with pytest.raises(PoolError, match="1 of 3 streams, which are as they were") as raised:
+        pool.push(chunks)
+    assert list(raised.value.errors) == [streams[1]]
+    expected = runnable.stream().push(words.numpy())
+    for stream in (streams[0], streams[2]):
+        np.testing.assert_array_equal(raised.value.outputs[stream], expected)
+    assert [stream.position for stream in streams] == [3, 0, 3]
+    np.testing.assert_array_equal(streams[1].push(words.numpy()), expected)
 
 
 def test_threads_push_at_once(runnable: PulsedRunnable) -> None:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from torchtract import _native
-from torchtract.errors import RunError
+from torchtract.errors import PoolError, RunError
 from torchtract.runtime.stream import BaseStream, checked_rate
 
 if TYPE_CHECKING:
@@ -103,9 +103,10 @@ class StreamPool:
             For each stream, in the same order, what `PooledStream.push` gives.
 
         Raises:
-            RunError: as `PooledStream.push`, by the stream's number in that order, or a stream is
-                another pool's. If one stream refuses its chunk, none takes any.
-            SymbolError: likewise.
+            PoolError: some streams raise what `PooledStream.push` does, and are as they were, or
+                are another pool's. It has what the others give.
+            RunError: chunks are missing or unknown, or a stream is closed or no pool's: no stream
+                takes anything.
         """
         streams = list(chunks)
         given = self._native.push(
@@ -123,8 +124,9 @@ class StreamPool:
             For each stream, in the same order, what `PooledStream.flush` gives.
 
         Raises:
-            RunError: as `PooledStream.flush`. If one stream can't end, none does.
-            SymbolError: likewise.
+            PoolError: some streams raise what `PooledStream.flush` does, and are as they were, or
+                are another pool's. It has what the others give.
+            RunError: a stream is closed or no pool's: none ends.
         """
         streams = list(dict.fromkeys(streams))
         return self._by_stream(streams, self._native.flush(self._natives(streams)))
@@ -151,7 +153,20 @@ class StreamPool:
 
     @staticmethod
     def _by_stream(
-        streams: list[PooledStream], given: list[tuple[Any, ...]]
+        streams: list[PooledStream], given: list[tuple[Any, ...] | Exception]
     ) -> dict[PooledStream, Any]:
-        pairs = zip(streams, given, strict=True)
-        return {stream: stream.unpacked(outputs) for stream, outputs in pairs}
+        outputs, errors = {}, {}
+        for stream, outcome in zip(streams, given, strict=True):
+            if isinstance(outcome, Exception):
+                errors[stream] = outcome
+            else:
+                outputs[stream] = stream.unpacked(outcome)
+        if errors:
+            stream, error = next(iter(errors.items()))
+            raise PoolError(
+                f"{len(errors)} of {len(streams)} streams, which are as they were: number "
+                f"{streams.index(stream)}: {error}",
+                errors,
+                outputs,
+            )
+        return outputs

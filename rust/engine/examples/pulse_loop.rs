@@ -16,8 +16,7 @@ fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     let path = args.next().context("an archive")?;
     let turns: u32 = args.next().context("a number of turns")?.parse()?;
-    let nnef = tract_nnef::nnef().with_tract_core();
-    let mut nnef = nnef;
+    let mut nnef = tract_nnef::nnef();
     nnef.registries.push(tract_pulse_opl::tract_nnef_registry());
     let model = nnef.model_for_path(path)?;
     let ones = model.symbols.all_symbols().into_iter().map(|symbol| (symbol, TDim::Val(1)));

@@ -18,7 +18,7 @@ pub enum Stage {
 }
 
 /// An error of tract, or of the code around it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     /// What was being done.
     pub stage: Stage,

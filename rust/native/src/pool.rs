@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use torchtract_engine::{self as engine, Error, Stage, Tensor};
 
-use crate::engine::call;
+use crate::engine::{call, raise};
 use crate::pulse::{fixed_inputs, outputs, tensors};
 
 /// Room for a number of streams.
@@ -40,13 +40,13 @@ impl Pool {
         Ok(PoolStream(Mutex::new(Some(stream))))
     }
 
-    /// Pushes to several streams, each of them once; what each gives.
+    /// Pushes to several streams, each of them once; what each gives, or its exception.
     fn push<'py>(
         &self,
         py: Python<'py>,
         streams: Vec<PyRef<'py, PoolStream>>,
         chunks: Vec<Bound<'py, PyTuple>>,
-    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let streams: Vec<&PoolStream> = streams.iter().map(|stream| &**stream).collect();
         let names = streams.first().map_or(Ok(vec![]), |first| first.streaming_inputs(py))?;
         let chunks = chunks.iter().map(|chunks| tensors(&names, chunks));
@@ -56,12 +56,12 @@ impl Pool {
         })
     }
 
-    /// Ends several streams; what each still gives.
+    /// Ends several streams; what each still gives, or its exception.
     fn flush<'py>(
         &self,
         py: Python<'py>,
         streams: Vec<PyRef<'py, PoolStream>>,
-    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let streams: Vec<&PoolStream> = streams.iter().map(|stream| &**stream).collect();
         self.together(py, &streams, |pool, open| pool.flush(open))
     }
@@ -76,8 +76,8 @@ impl Pool {
         py: Python<'py>,
         streams: &[&PoolStream],
         work: impl Send
-        + FnOnce(&engine::Pool, Vec<&mut engine::PoolStream>) -> engine::Result<Vec<Outputs>>,
-    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        + FnOnce(&engine::Pool, Vec<&mut engine::PoolStream>) -> Vec<engine::Result<Outputs>>,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let given = call(py, || {
             // Always in the same order, so that two threads can't wait for each other.
             let mut order: Vec<usize> = (0..streams.len()).collect();
@@ -87,9 +87,13 @@ impl Pool {
                 held[i] = Some(streams[i].lock());
             }
             let open = held.iter_mut().flatten().map(|stream| stream.as_mut().ok_or_else(closed));
-            work(&self.0, open.collect::<engine::Result<_>>()?)
+            Ok(work(&self.0, open.collect::<engine::Result<_>>()?))
         })?;
-        given.into_iter().map(|given| outputs(py, given)).collect()
+        let given = given.into_iter().map(|given| match given {
+            Ok(given) => Ok(outputs(py, given)?.into_any()),
+            Err(error) => Ok(raise(error).into_value(py).into_bound(py).into_any()),
+        });
+        given.collect()
     }
 }
 

@@ -13,7 +13,7 @@ mod shard;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use rayon::prelude::*;
 use tract_core::internal::{LaneId, TypedSimpleState};
 use tract_core::prelude::{Tensor, TypedSimplePlan};
@@ -24,7 +24,7 @@ use crate::track::{Due, Track};
 use crate::workers::Workers;
 use crate::{Error, Result, Stage};
 use batch::Batch;
-use shard::Shard;
+use shard::{Outcome, Shard};
 
 /// What a push gives: frames of each output, nothing for one that does not stream.
 type Outputs = Vec<Option<Tensor>>;
@@ -58,12 +58,7 @@ pub struct PoolStream {
 /// Where the network's state for a stream is.
 #[derive(Debug)]
 enum Seat {
-    /// `lost` is set where a turn failed: nobody knows how far the lane came.
-    Lane {
-        shard: usize,
-        lane: LaneId,
-        lost: bool,
-    },
+    Lane { shard: usize, lane: LaneId },
     Own(TypedSimpleState),
 }
 
@@ -153,87 +148,77 @@ impl Pool {
         emptiest.sort_by_key(|shard| shards[*shard].taken());
         for shard in emptiest {
             if let Some(lane) = shards[shard].take()? {
-                return Ok(Seat::Lane { shard, lane, lost: false });
+                return Ok(Seat::Lane { shard, lane });
             }
         }
         bail!("no lane is free")
     }
 
-    /// [`PoolStream::push`] for many streams at once; what each gives, in their order.
-    ///
-    /// # Errors
-    /// As for one. If one of them refuses its chunks, none takes any.
-    pub fn push(&self, chunks: Vec<(&mut PoolStream, Vec<Tensor>)>) -> Result<Vec<Outputs>> {
-        let (streams, chunks): (Vec<_>, Vec<_>) = chunks.into_iter().unzip();
-        let mut chunks = chunks.into_iter();
-        self.advance(streams, |track| track.push(chunks.next().context("chunks for each")?))
-    }
-
-    /// [`PoolStream::flush`] for many streams at once; what each gives, in their order.
-    ///
-    /// # Errors
-    /// As for one. If one of them can't end, none does.
-    pub fn flush(&self, streams: Vec<&mut PoolStream>) -> Result<Vec<Outputs>> {
-        self.advance(streams, Track::flush)
-    }
-
-    fn advance(
-        &self,
-        streams: Vec<&mut PoolStream>,
-        mut due: impl FnMut(&Track) -> anyhow::Result<Due>,
-    ) -> Result<Vec<Outputs>> {
-        let several = streams.len() > 1;
-        let mut all = vec![];
-        for (i, stream) in streams.into_iter().enumerate() {
-            let known = guarded(Stage::Run, || stream.due(self, &mut due));
-            let known = known.map_err(|error| match several {
-                true => Error::new(error.stage, format!("stream {i}: {}", error.message)),
-                false => error,
-            });
-            all.push((stream, known?));
-        }
-        self.compute(all)
-    }
-
-    /// Computes what is due. Streams that need no turn are left out of it.
-    fn compute(&self, all: Vec<(&mut PoolStream, Due)>) -> Result<Vec<Outputs>> {
-        let done = match &self.network {
-            Network::Shared { shards, .. } => self.in_lanes(shards, all)?,
-            Network::Apart { .. } => self.workers().compute(|| {
-                Ok(all.into_par_iter().map(|(stream, due)| stream.alone(due)).collect::<Vec<_>>())
-            })?,
+    /// [`PoolStream::push`] for many streams at once: what becomes of each, in their order.
+    pub fn push(&self, chunks: Vec<(&mut PoolStream, Vec<Tensor>)>) -> Vec<Result<Outputs>> {
+        let due = |(stream, chunks): (_, _)| {
+            let stream: &mut PoolStream = stream;
+            let due = stream.due(self, |track| track.push(chunks));
+            (stream, due)
         };
-        done.into_iter().collect()
+        self.compute(chunks.into_iter().map(due).collect())
+    }
+
+    /// [`PoolStream::flush`] for many streams at once: what becomes of each, in their order.
+    pub fn flush(&self, streams: Vec<&mut PoolStream>) -> Vec<Result<Outputs>> {
+        let due = |stream: &'_ mut PoolStream| stream.due(self, Track::flush);
+        let due = streams.into_iter().map(|stream| {
+            let due = due(stream);
+            (stream, due)
+        });
+        self.compute(due.collect())
+    }
+
+    fn compute(&self, all: Vec<(&mut PoolStream, Result<Due>)>) -> Vec<Result<Outputs>> {
+        match &self.network {
+            Network::Shared { shards, .. } => self.in_lanes(shards, all),
+            Network::Apart { .. } => {
+                let alone = |(stream, due): (&mut PoolStream, Result<Due>)| {
+                    self.workers().compute(|| stream.alone(due?))
+                };
+                all.into_par_iter().map(alone).collect()
+            }
+        }
     }
 
     fn in_lanes(
         &self,
         shards: &[Shard],
-        all: Vec<(&mut PoolStream, Due)>,
-    ) -> Result<Vec<Result<Outputs>>> {
-        let mut waiting = vec![];
+        all: Vec<(&mut PoolStream, Result<Due>)>,
+    ) -> Vec<Result<Outputs>> {
         let mut busy = vec![];
-        for (stream, due) in all {
-            let Seat::Lane { shard, lane, .. } = stream.seat else { continue };
-            let outcome = shards[shard].enqueue(lane, due);
-            busy.push(shard);
-            waiting.push((stream, outcome));
-        }
+        let enqueue = |(stream, due): (_, Result<Due>)| {
+            let stream: &mut PoolStream = stream;
+            let outcome = due.map(|due| match stream.seat {
+                Seat::Lane { shard, lane } => {
+                    busy.push(shard);
+                    shards[shard].enqueue(lane, due)
+                }
+                Seat::Own(_) => Outcome::known(Ok(due)),
+            });
+            (stream, outcome)
+        };
+        let waiting: Vec<_> = all.into_iter().map(enqueue).collect();
         busy.sort_unstable();
         busy.dedup();
         let pulsed = &self.runnable.pulsed;
-        self.workers().compute(|| {
+        let worked = self.workers().compute(|| {
             match busy[..] {
                 [shard] => shards[shard].work(pulsed),
                 _ => busy.par_iter().for_each(|shard| shards[*shard].work(pulsed)),
             }
             Ok(())
-        })?;
-        let finish = |(stream, outcome): (&mut PoolStream, shard::Outcome)| {
-            let due = outcome.take().inspect_err(|_| stream.lose())?;
+        });
+        let finish = |(stream, outcome): (&mut PoolStream, Result<Outcome>)| {
+            let due = worked.clone().and(outcome)?.take()?;
             guarded(Stage::Run, || stream.track.done(due))
         };
-        Ok(waiting.into_iter().map(finish).collect())
+        waiting.into_iter().map(finish).collect()
     }
 
     fn workers(&self) -> &Workers {
@@ -276,21 +261,20 @@ impl PoolStream {
     /// streams of the pool that other threads push to at the same time.
     ///
     /// # Errors
-    /// Likewise, and the stream is as it was, unless tract fails in a shared turn: then it must be
-    /// reset.
+    /// Likewise.
     pub fn push(&mut self, chunks: Vec<Tensor>) -> Result<Outputs> {
         let pool = Arc::clone(&self.pool);
-        Ok(pool.push(vec![(self, chunks)])?.remove(0))
+        pool.push(vec![(self, chunks)]).remove(0)
     }
 
     /// As [`Stream::flush`](crate::Stream::flush). Turns are shared with streams that end at the
     /// same length.
     ///
     /// # Errors
-    /// As [`PoolStream::push`].
+    /// Likewise.
     pub fn flush(&mut self) -> Result<Outputs> {
         let pool = Arc::clone(&self.pool);
-        Ok(pool.flush(vec![self])?.remove(0))
+        pool.flush(vec![self]).remove(0)
     }
 
     /// Goes back to the start.
@@ -299,10 +283,8 @@ impl PoolStream {
     /// When tract can't clear the lane.
     pub fn reset(&mut self) -> Result<()> {
         guarded(Stage::Run, || match (&self.pool.network, &mut self.seat) {
-            (Network::Shared { shards, .. }, Seat::Lane { shard, lane, lost }) => {
-                shards[*shard].reset(*lane)?;
-                *lost = false;
-                Ok(())
+            (Network::Shared { shards, .. }, Seat::Lane { shard, lane }) => {
+                shards[*shard].reset(*lane)
             }
             (Network::Apart { plan, .. }, Seat::Own(state)) => {
                 *state = plan.spawn()?;
@@ -318,15 +300,15 @@ impl PoolStream {
         &self,
         pool: &Pool,
         of: impl FnOnce(&Track) -> anyhow::Result<Due>,
-    ) -> anyhow::Result<Due> {
-        ensure!(std::ptr::eq(&raw const *self.pool, pool), "it is a stream of another pool");
-        let lost = matches!(self.seat, Seat::Lane { lost: true, .. });
-        ensure!(!lost, "tract failed in an earlier turn, and the stream is lost: reset it");
-        let due = of(&self.track)?;
-        if let Network::Shared { batch, .. } = &pool.network {
-            batch.check_single(&due)?;
-        }
-        Ok(due)
+    ) -> Result<Due> {
+        guarded(Stage::Run, || {
+            ensure!(std::ptr::eq(&raw const *self.pool, pool), "it is a stream of another pool");
+            let due = of(&self.track)?;
+            if let Network::Shared { batch, .. } = &pool.network {
+                batch.check_single(&due)?;
+            }
+            Ok(due)
+        })
     }
 
     fn alone(&mut self, due: Due) -> Result<Outputs> {
@@ -335,17 +317,11 @@ impl PoolStream {
             Seat::Lane { .. } => Err(Error::new(Stage::Run, "a seat of another pool")),
         }
     }
-
-    fn lose(&mut self) {
-        if let Seat::Lane { lost, .. } = &mut self.seat {
-            *lost = true;
-        }
-    }
 }
 
 impl Drop for PoolStream {
     fn drop(&mut self) {
-        if let (Network::Shared { shards, .. }, Seat::Lane { shard, lane, .. }) =
+        if let (Network::Shared { shards, .. }, Seat::Lane { shard, lane }) =
             (&self.pool.network, &self.seat)
         {
             shards[*shard].give_back(*lane);

@@ -14,7 +14,7 @@ use tract_pulse_opl::ops::{Delay, PulsePad};
 use super::batch::axis_of;
 
 /// What a node remembers of each lane.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Memory {
     /// tract's operator does so by itself.
     Native,
@@ -25,7 +25,7 @@ pub(super) enum Memory {
 }
 
 /// An operator with a state for each lane.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Each {
     symbol: Symbol,
     inputs: Vec<Option<usize>>,
@@ -34,7 +34,7 @@ pub(super) struct Each {
 }
 
 /// A scan that begins each turn with states that are given, and gives them at its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Recurrent {
     op: OptScan,
     /// Where a turn is computed that skips nothing.

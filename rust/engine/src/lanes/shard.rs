@@ -41,7 +41,7 @@ struct Job {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outcome(Arc<Mutex<Option<Result<Due>>>>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Network {
     state: TypedSimpleState,
     /// What each node that keeps a state remembers of the lanes.
@@ -60,13 +60,12 @@ struct Axes {
     added: bool,
 }
 
-impl Job {
-    fn finished(&self) -> bool {
-        self.turn == self.due.turns
-    }
-}
-
 impl Outcome {
+    /// What is known already.
+    pub fn known(result: Result<Due>) -> Outcome {
+        Outcome(Arc::new(Mutex::new(Some(result))))
+    }
+
     /// What was put there.
     pub fn take(&self) -> Result<Due> {
         let lost = || Error::new(Stage::Run, "the turn was lost");
@@ -112,13 +111,12 @@ impl Shard {
 
     /// Has what is due done by whoever works next.
     pub fn enqueue(&self, lane: LaneId, due: Due) -> Outcome {
-        let outcome = Outcome::default();
         if due.turns == 0 {
-            outcome.put(Ok(due));
-        } else {
-            let job = Job { lane, due, turn: 0, outcome: outcome.clone() };
-            lock(&self.queue).push(job);
+            return Outcome::known(Ok(due));
         }
+        let outcome = Outcome::default();
+        let job = Job { lane, due, turn: 0, outcome: outcome.clone() };
+        lock(&self.queue).push(job);
         outcome
     }
 
@@ -128,19 +126,10 @@ impl Shard {
         let mut jobs = mem::take(&mut *lock(&self.queue));
         while !jobs.is_empty() {
             let group = jobs[0].group(network.warm_up);
-            let (mut together, others): (Vec<_>, Vec<_>) =
+            let (together, others): (Vec<_>, Vec<_>) =
                 jobs.into_iter().partition(|job| job.group(network.warm_up) == group);
             jobs = others;
-            let turn = guarded(Stage::Run, || network.turn(pulsed, &mut together));
-            for job in together {
-                match &turn {
-                    Err(error) => {
-                        job.outcome.put(Err(Error::new(error.stage, error.message.clone())));
-                    }
-                    Ok(()) if job.finished() => job.outcome.put(Ok(job.due)),
-                    Ok(()) => jobs.push(job),
-                }
-            }
+            jobs.extend(network.advance(pulsed, together));
         }
     }
 }
@@ -186,6 +175,24 @@ impl Network {
         Ok(())
     }
 
+    /// One turn for all of `jobs`; gives those that wait for more. If it fails, each has one of its
+    /// own, so that only those fail which are to blame, and their streams are as they were.
+    fn advance(&mut self, pulsed: &PulsedModel, mut jobs: Vec<Job>) -> Vec<Job> {
+        let before = self.clone();
+        let Err(error) = guarded(Stage::Run, || self.turn(pulsed, &mut jobs)) else {
+            let (finished, waiting): (Vec<_>, Vec<_>) =
+                jobs.into_iter().partition(|job| job.turn == job.due.turns);
+            finished.into_iter().for_each(|job| job.outcome.put(Ok(job.due)));
+            return waiting;
+        };
+        *self = before;
+        if jobs.len() > 1 {
+            return jobs.into_iter().flat_map(|job| self.advance(pulsed, vec![job])).collect();
+        }
+        jobs.into_iter().for_each(|job| job.outcome.put(Err(error.clone())));
+        vec![]
+    }
+
     /// One turn, with a seat for each of `jobs`.
     fn turn(&mut self, pulsed: &PulsedModel, jobs: &mut [Job]) -> anyhow::Result<()> {
         let seats: Vec<TVec<TValue>> = jobs
@@ -206,10 +213,13 @@ impl Network {
                     Some(Memory::Native) | None => eval(ctx, state, node, inputs),
                 }
             })?;
-        for (seat, job) in jobs.iter_mut().enumerate() {
+        let seats = (0..jobs.len()).map(|seat| {
             let own = outputs.iter().zip(&self.batch.outputs);
-            let own = own.map(|(output, axis)| self.batch.cut(*axis, output, seat));
-            job.due.took(pulsed, own.collect::<anyhow::Result<_>>()?)?;
+            own.map(|(output, axis)| self.batch.cut(*axis, output, seat)).collect()
+        });
+        let seats: Vec<TVec<TValue>> = seats.collect::<anyhow::Result<_>>()?;
+        for (job, outputs) in jobs.iter_mut().zip(seats) {
+            job.due.took(pulsed, outputs)?;
             job.turn += 1;
         }
         Ok(())
