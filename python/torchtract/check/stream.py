@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, SupportsIndex
+from typing import Any, NoReturn, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from torchtract.check.compare import LEVELS, Comparison, compare, tolerance_for
+from torchtract.check.locate_stream import locate_in_stream
 from torchtract.check.report import printed
+from torchtract.check.stream_run import first_wrong_frame, streamed
 from torchtract.errors import EngineError, MismatchError, PulseError, RunError, SymbolError
 from torchtract.runtime import Fact, Model, PulsedModel, PulsedRunnable, Runnable
 from torchtract.runtime.arrays import as_array
@@ -90,6 +93,7 @@ def check_stream(
     tolerance: str = "approximate",
     seed: int = 0,
     pulsed: Model | None = None,
+    allow_unequal: bool = False,
     **pulse: SupportsIndex,
 ) -> StreamReport:
     """Streams through a model and compares all frames with what the batch model gives.
@@ -106,6 +110,7 @@ def check_stream(
         tolerance: one of tract's levels; see `check_io`.
         seed: of the random inputs and chunks.
         pulsed: the pulsed model, where there is one already.
+        allow_unequal: else as for `Model.pulse`.
         pulse: else the symbol that streams and its value for one pulse, such as ``S=8``.
 
     Returns:
@@ -113,7 +118,8 @@ def check_stream(
 
     Raises:
         PulseError: the model can't stream.
-        MismatchError: an output differs in number of frames or in values, and from which frame on.
+        MismatchError: an output differs in number of frames or in values, from which frame on,
+            and which layer's frames differ first.
         RunError: the batch model refuses every length.
         ValueError: there is no such tolerance level.
     """
@@ -121,7 +127,7 @@ def check_stream(
         raise ValueError(
             f"tolerance={tolerance!r}: there is no such level; use one of {', '.join(LEVELS)}."
         )
-    pulsed = pulsed or model.pulse(**pulse)
+    pulsed = pulsed or model.pulse(allow_unequal=allow_unequal, **pulse)
     if not isinstance(pulsed, PulsedModel):
         raise PulseError("pulsed: it is no pulsed model; pulse it, model.pulse(S=8)")
     check = _Check(model, pulsed, dict(inputs or {}), tolerance, seed)
@@ -130,6 +136,18 @@ def check_stream(
     if not check.rows:
         raise RunError(f"the batch model refuses every length: {check.refused[0]}")
     return StreamReport(tuple(check.rows), tuple(check.refused), tolerance)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One stream: how long it is, its inputs, and how they are cut."""
+
+    length: str
+    inputs: Mapping[str, _Array]
+    chunks: list[int]
+
+    def __str__(self) -> str:
+        return f"{self.length} in chunks of {_told(self.chunks)}"
 
 
 class _Check:
@@ -174,18 +192,16 @@ class _Check:
             self.refused.append(f"{self._pulsed.symbol}={length}: {error}")
             return
         for chunks in (self._at_random(length), [length]):
-            where = f"{self._pulsed.symbol}={length} in chunks of {_told(chunks)}"
+            run = _Run(f"{self._pulsed.symbol}={length}", inputs, chunks)
             try:
-                actual = self._stream(inputs, chunks)
+                actual = streamed(self._runnable, inputs, chunks)
             except SymbolError as error:
-                self.refused.append(f"{where}: {error}")
+                self.refused.append(f"{run}: {error}")
                 return
             except EngineError as error:
-                raise RunError(
-                    f"{where}: the batch model runs, the stream fails: {error}"
-                ) from error
+                raise RunError(f"{run}: the batch model runs, the stream fails: {error}") from error
             for name, batch in expected.items():
-                comparison = self._compare(name, actual[name], batch, where)
+                comparison = self._compare(run, name, actual[name], batch)
                 frames = self._frames(name, batch)
                 self.rows.append(StreamRow(name, length, _told(chunks), frames, comparison))
 
@@ -217,72 +233,47 @@ class _Check:
             chunks.append(min(wanted, length - sum(chunks)))
         return chunks or [0]
 
-    def _stream(self, inputs: Mapping[str, _Array], chunks: list[int]) -> dict[str, _Array]:
-        streams = self._pulsed.input_streams
-        fixed = {name: x for name, x in inputs.items() if streams[name] is None}
-        stream = self._runnable.stream(fixed)
-        pieces: dict[str, list[_Array]] = {fact.name: [] for fact in self._pulsed.outputs}
-        for chunk in self._cut(inputs, chunks):
-            self._gather(pieces, stream.push(**chunk))
-        self._gather(pieces, stream.flush())
-        return {name: self._joined(name, arrays) for name, arrays in pieces.items()}
-
-    def _cut(self, inputs: Mapping[str, _Array], chunks: list[int]) -> Iterator[dict[str, _Array]]:
-        start = 0
-        for chunk in chunks:
-            cut = {}
-            for name, axis in self._pulsed.input_streams.items():
-                if axis is not None:
-                    unit = axis.pulse // self._pulsed.pulse_size
-                    frames = slice(start * unit, (start + chunk) * unit)
-                    cut[name] = inputs[name][(slice(None),) * axis.axis + (frames,)]
-            yield cut
-            start += chunk
-
-    @staticmethod
-    def _gather(pieces: dict[str, list[_Array]], outputs: Any) -> None:
-        arrays = outputs if isinstance(outputs, tuple) else (outputs,)
-        for known, array in zip(pieces.values(), arrays, strict=True):
-            if array is not None:
-                known.append(array)
-
-    def _joined(self, name: str, arrays: list[_Array]) -> _Array:
-        axis = self._pulsed.output_streams[name]
-        return arrays[-1] if axis is None else np.concatenate(arrays, axis.axis)
-
     def _frames(self, name: str, array: _Array) -> int:
         axis = self._pulsed.output_streams[name]
         return 1 if axis is None else int(array.shape[axis.axis])
 
-    def _compare(self, name: str, actual: _Array, expected: _Array, where: str) -> Comparison:
+    def _compare(self, run: _Run, name: str, actual: _Array, expected: _Array) -> Comparison:
         if (actual.shape, actual.dtype) != (expected.shape, expected.dtype):
-            raise MismatchError(
-                f"{where}: output {name} is {actual.dtype} {actual.shape}, the batch model gives "
-                f"{expected.dtype} {expected.shape}",
-                output=name,
+            self._refuse(
+                run,
+                name,
+                f"is {actual.dtype} {actual.shape}, the batch model gives {expected.dtype} "
+                f"{expected.shape}",
             )
         found = compare(actual, expected, tolerance_for(self._tolerance, expected.dtype))
         if not found.ok:
-            raise MismatchError(
-                f"{where}: output {name} differs from frame {self._first(name, actual, expected)} "
-                f"on: {found.actual} instead of {found.expected} at {found.index}",
-                output=name,
-                max_abs=found.max_abs,
-                max_rel=found.max_rel,
-                index=found.index,
+            stream = self._pulsed.output_streams[name]
+            axis = stream.axis if stream else 0
+            frame = first_wrong_frame(axis, actual, expected, self._tolerance)
+            self._refuse(
+                run,
+                name,
+                f"differs from frame {frame} on: {found.actual} instead of {found.expected} at "
+                f"{found.index}",
+                found,
             )
         return found
 
-    def _first(self, name: str, actual: _Array, expected: _Array) -> int:
-        axis = self._pulsed.output_streams[name]
-        if axis is None:
-            return 0
-        tolerance = tolerance_for(self._tolerance, expected.dtype)
-        frames = zip(
-            np.moveaxis(actual, axis.axis, 0), np.moveaxis(expected, axis.axis, 0), strict=True
-        )
-        wrong = (i for i, (a, e) in enumerate(frames) if not compare(a, e, tolerance).ok)
-        return next(wrong, 0)
+    def _refuse(self, run: _Run, name: str, how: str, found: Comparison | None = None) -> NoReturn:
+        """Raise what is known about an output that differs, and in which layer that begins."""
+        message = f"{run}: output {name} {how}"
+        known: dict[str, Any] = {}
+        if found is not None:
+            known = {key: getattr(found, key) for key in ("max_abs", "max_rel", "index")}
+        # Whatever goes wrong in looking for the layer, the mismatch is what there is to tell.
+        with suppress(Exception):
+            layer = locate_in_stream(
+                self._model, self._pulsed, run.inputs, run.chunks, self._tolerance
+            )
+            if layer is not None:
+                message += f"\n{layer}"
+                known |= {"module": layer.module, "node": layer.node}
+        raise MismatchError(message, output=name, **known)
 
 
 def _told(chunks: list[int]) -> str:
