@@ -78,9 +78,12 @@ impl Model {
         pulse: i64,
         allow_unequal: bool,
     ) -> PyResult<PulsedModel> {
-        let pulsed = call(py, || match allow_unequal {
-            false => self.0.pulse(symbol, pulse),
-            true => self.0.pulse_unequal(symbol, pulse),
+        let pulsed = call(py, || {
+            if allow_unequal {
+                self.0.pulse_unequal(symbol, pulse)
+            } else {
+                self.0.pulse(symbol, pulse)
+            }
         });
         pulsed.map(PulsedModel::new)
     }
@@ -105,7 +108,7 @@ impl Model {
         pulse: i64,
         names: Vec<String>,
     ) -> PyResult<(Model, PulsedModel)> {
-        let (batch, pulsed) = call(py, || self.0.tap(symbol, pulse, &names))?;
+        let (batch, pulsed) = call(py, move || self.0.tap(symbol, pulse, &names))?;
         Ok((Model(batch), PulsedModel::new(pulsed)))
     }
 

@@ -92,12 +92,12 @@ impl Translator<'_> {
             return target.wire_node(&node.name, Fixed(node.op.clone()), inputs);
         };
         let (given, made) = source.node_facts(node.id)?;
-        let mapping = node.op.axes_mapping(&given, &made)?;
-        let axes = &mapping.axis((InOut::In(slot), axis))?.outputs;
+        let tracks = node.op.axes_mapping(&given, &made)?;
+        let through = &tracks.axis((InOut::In(slot), axis))?.outputs;
         let mut op = PerFrame::new(node, self.symbol);
-        for ((stream, axes), output) in op.streams.iter_mut().zip(axes).zip(&node.outputs) {
-            let [axis] = axes[..] else { return Err(Error::msg("no axis of frames")) };
-            *stream = Some((axis, output.fact.shape[axis].clone()));
+        for ((stream, to), output) in op.streams.iter_mut().zip(through).zip(&node.outputs) {
+            let [to] = to[..] else { return Err(Error::msg("no axis of frames")) };
+            *stream = Some((to, output.fact.shape[to].clone()));
         }
         target.wire_node(&node.name, op, inputs)
     }

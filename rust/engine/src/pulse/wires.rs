@@ -42,15 +42,15 @@ impl Model {
         guarded(Stage::Pulse, || {
             let mut translation = self.translation(&symbol, pulse, true)?;
             let known = wires(&translation)?;
-            let named = |name: &String| {
+            let outlet_of = |name: &String| {
                 let wire = known.iter().find(|wire| wire.fact.name == *name);
                 wire.map(|wire| wire.outlet).with_context(|| format!("no wire is called {name}"))
             };
-            let outlets = names.iter().map(named).collect::<anyhow::Result<Vec<_>>>()?;
+            let outlets = names.iter().map(outlet_of).collect::<anyhow::Result<Vec<_>>>()?;
             let mut batch = translation.batch.clone();
             batch.select_output_outlets(&outlets)?;
-            let pulsed: Vec<_> = outlets.iter().map(|o| translation.mapping[o]).collect();
-            translation.graph.select_output_outlets(&pulsed)?;
+            let cut: Vec<_> = outlets.iter().map(|o| translation.mapping[o]).collect();
+            translation.graph.select_output_outlets(&cut)?;
             Ok((Model::new(batch, names)?, self.pulsed(translation, symbol, pulse, names)?))
         })
     }
@@ -67,8 +67,11 @@ fn wires(translation: &Translation) -> anyhow::Result<Vec<Wire>> {
             let streams = axis_of(&output.fact, &count.symbol).is_some()
                 && graph.outlet_fact(mapping[&outlet])?.stream.is_some();
             if streams && !is_input(batch, outlet)? && DType::of(output.fact.datum_type).is_some() {
-                let name =
-                    if slot == 0 { node.name.clone() } else { format!("{}.{slot}", node.name) };
+                let name = match (batch.outlet_label(outlet), slot) {
+                    (Some(label), _) => label.to_string(),
+                    (None, 0) => node.name.clone(),
+                    (None, _) => format!("{}.{slot}", node.name),
+                };
                 wires.push(Wire {
                     fact: Fact::new(&name, &output.fact),
                     layer: layer(batch, node),
