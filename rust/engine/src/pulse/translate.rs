@@ -13,6 +13,7 @@ use anyhow::{Context, ensure};
 use tract_core::internal::{SpecialOps as _, TDim, TVec, ToDim, TractResult};
 use tract_core::model::translator::Translate;
 use tract_core::model::{TypedFact, TypedModel, TypedNode, TypedOp};
+use tract_core::ops::scan::Scan;
 use tract_core::ops::source::TypedSource;
 use tract_core::prelude::{OutletId, Symbol, SymbolValues};
 use tract_pulse::internal::{OpPulsifier, PulsedFact, PulsedModel, PulsedOp};
@@ -142,7 +143,7 @@ impl Translator<'_> {
         let generates = node.outputs.iter().any(|o| rules::axis_of(&o.fact, self.symbol).is_some());
         if !generates && !inputs.iter().any(|i| streams(target, i)) {
             rules::check_fixed(source, node, self.symbol)?;
-            return target.wire_node(&node.name, Fixed(node.op.clone()), &inputs);
+            return target.wire_node(&node.name, Fixed::new(node), &inputs);
         }
         let treatment = match rules::treatment(source, node, self.symbol) {
             Ok(treatment) => treatment,
@@ -183,8 +184,16 @@ impl Translator<'_> {
         mapping: &Mapping,
     ) -> TractResult<TVec<OutletId>> {
         let (symbol, pulse) = (self.symbol, self.pulse.to_dim());
-        OpPulsifier::pulsify(source, node, target, mapping, symbol, &pulse)?
-            .with_context(|| format!("tract can't stream {}", node.op.name()))
+        let outlets = OpPulsifier::pulsify(source, node, target, mapping, symbol, &pulse)?
+            .with_context(|| format!("tract can't stream {}", node.op.name()))?;
+        for outlet in &outlets {
+            let op = target.node_mut(outlet.node).op.as_op_mut();
+            if let Some(scan) = op.downcast_mut::<Scan>() {
+                // Its first state may be an input: it is the stream's first, not each pulse's.
+                scan.reset_every_turn = false;
+            }
+        }
+        Ok(outlets)
     }
 
     /// Notes the lengths of the streams that meet in `node`.

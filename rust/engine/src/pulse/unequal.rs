@@ -89,7 +89,7 @@ impl Translator<'_> {
             first = first.or(stream.as_ref().map(|stream| (slot, stream.axis)));
         }
         let Some((slot, axis)) = first else {
-            return target.wire_node(&node.name, Fixed(node.op.clone()), inputs);
+            return target.wire_node(&node.name, Fixed::new(node), inputs);
         };
         let (given, made) = source.node_facts(node.id)?;
         let tracks = node.op.axes_mapping(&given, &made)?;
