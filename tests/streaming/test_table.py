@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from harness import export
+from streaming.pooled import assert_pool_is_right
 from streaming.refused import REFUSED
 from streaming.streamable import STREAMABLE, Case
 from torchtract import Model, PulsedModel, check_stream, load
@@ -45,6 +46,16 @@ UNEQUAL = {
     "two_streams_at_once": 4,
     "weights_over_frames": 4,
 }
+#: What counts frames for all streams of a turn alike, and images without an axis for a batch.
+APART = {
+    "averaged_images",
+    "embedding_of_positions",
+    "images",
+    "pooled_images",
+    "positions",
+    "running_mean",
+    "table_of_positions",
+}
 
 
 def exported(case: Case) -> Model:
@@ -73,6 +84,8 @@ def test_streams(case: Case, tmp_path: Path) -> None:
         assert max(row.frames for row in report.rows) >= 2
         saved = tmp_path / f"pulse{pulse}.nnef.tgz"
         pulsed = model.pulse(S=pulse)
+        pool = assert_pool_is_right(model, pulsed)
+        assert (pool.apart is not None) == (case.name in APART)
         if case.name in UNWRITTEN:
             with pytest.raises(PulseError, match="tract can't write"):
                 pulsed.save(saved)

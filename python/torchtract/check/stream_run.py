@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from torchtract.check.compare import compare, tolerance_for
-from torchtract.runtime import PulsedModel, PulsedRunnable
+from torchtract.runtime import PulsedRunnable
+from torchtract.runtime.chunks import Collected, chunk_of
 
 __all__ = ["first_wrong_frame", "streamed"]
 
@@ -27,13 +28,16 @@ def streamed(
         chunks: how many frames are pushed at a time, as values of the stream's symbol.
     """
     pulsed = runnable.model
-    fixed = {name: x for name, x in inputs.items() if pulsed.input_streams[name] is None}
-    stream = runnable.stream(fixed)
-    pieces: dict[str, list[_Array]] = {fact.name: [] for fact in pulsed.outputs}
-    for chunk in _cut(pulsed, inputs, chunks):
-        _gather(pieces, stream.push(**chunk))
-    _gather(pieces, stream.flush())
-    return {name: _joined(pulsed, name, arrays) for name, arrays in pieces.items()}
+    stream = runnable.stream(
+        {name: x for name, x in inputs.items() if pulsed.input_streams[name] is None}
+    )
+    collected = Collected(pulsed)
+    start = 0
+    for chunk in chunks:
+        collected.add(stream.push(**chunk_of(pulsed, inputs, start, start + chunk)))
+        start += chunk
+    collected.add(stream.flush())
+    return collected.joined()
 
 
 def first_wrong_frame(axis: int, actual: _Array, expected: _Array, level: str) -> int:
@@ -42,30 +46,3 @@ def first_wrong_frame(axis: int, actual: _Array, expected: _Array, level: str) -
     frames = zip(np.moveaxis(actual, axis, 0), np.moveaxis(expected, axis, 0), strict=True)
     wrong = (i for i, (a, e) in enumerate(frames) if not compare(a, e, tolerance).ok)
     return next(wrong, 0)
-
-
-def _cut(
-    pulsed: PulsedModel, inputs: Mapping[str, _Array], chunks: Sequence[int]
-) -> Iterator[dict[str, _Array]]:
-    start = 0
-    for chunk in chunks:
-        cut = {}
-        for name, axis in pulsed.input_streams.items():
-            if axis is not None:
-                unit = axis.pulse // pulsed.pulse_size
-                frames = slice(start * unit, (start + chunk) * unit)
-                cut[name] = inputs[name][(slice(None),) * axis.axis + (frames,)]
-        yield cut
-        start += chunk
-
-
-def _gather(pieces: dict[str, list[_Array]], outputs: Any) -> None:
-    arrays = outputs if isinstance(outputs, tuple) else (outputs,)
-    for known, array in zip(pieces.values(), arrays, strict=True):
-        if array is not None:
-            known.append(array)
-
-
-def _joined(pulsed: PulsedModel, name: str, arrays: list[_Array]) -> _Array:
-    axis = pulsed.output_streams[name]
-    return arrays[-1] if axis is None else np.concatenate(arrays, axis.axis)

@@ -32,6 +32,8 @@ use crate::symbol::SymbolValue;
 use crate::{Error, Model, Result, Stage};
 pub(crate) use chunks::Count;
 use chunks::count_chunks;
+pub(crate) use rules::{Treatment, treatment};
+pub(crate) use translate::layer;
 use translate::{Mapping, Translator};
 pub use wires::Wire;
 

@@ -100,7 +100,7 @@ impl Translate<TypedFact, Box<dyn TypedOp>, PulsedFact, Box<dyn PulsedOp>> for T
 }
 
 /// The module that `node` comes from, where the file tells, and the node.
-pub(super) fn layer(source: &TypedModel, node: &TypedNode) -> String {
+pub(crate) fn layer(source: &TypedModel, node: &TypedNode) -> String {
     let told = format!("{} {}", node.op.name(), node.name);
     match module(source, node) {
         Some(module) => format!("layer {module} ({told})"),
