@@ -9,7 +9,7 @@ use std::io::{BufRead, stdin};
 use std::time::Instant;
 
 use anyhow::Context;
-use tract_core::prelude::{IntoTValue, SymbolValues, TDim, TVec, TValue, Tensor, TypedSimplePlan};
+use tract_core::prelude::{IntoTValue, SymbolValues, TDim, TValue, TVec, Tensor, TypedSimplePlan};
 use tract_nnef::internal::Framework;
 
 fn main() -> anyhow::Result<()> {
