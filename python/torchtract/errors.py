@@ -91,7 +91,7 @@ class PoolError(RunError):
 
 
 class MismatchError(EngineError):
-    """tract and PyTorch gave different numbers.
+    """tract and PyTorch gave different numbers, or a stream and the batch model.
 
     Attributes:
         output: name of the worst output.
@@ -102,7 +102,8 @@ class MismatchError(EngineError):
             None where it was not looked for or not found.
         module: path of the PyTorch module it is in, "" for the model itself; else None.
         source: the user's `file:line`; else None.
-        node: identifier of its tensor in the exported graph; else None.
+        node: identifier of its tensor in the exported graph; else None. Of a stream, that of the
+            first layer whose frames differ.
     """
 
     def __init__(
@@ -131,3 +132,7 @@ class MismatchError(EngineError):
 
 class ConstantReferenceWarning(UserWarning):
     """A check compared with a reference that has one value everywhere, so it shows nothing."""
+
+
+class UnequalStreamWarning(UserWarning):
+    """A model was pulsed whose streams may give other numbers than it gives for all frames."""

@@ -84,7 +84,7 @@ class Verification:
             EngineError: tract can't load, compile or run the model.
         """
         model = load(self.path)
-        pulsed = model.pulse(**pulse)
+        pulsed = model.pulse(allow_unequal=False, **pulse)
         example = Example(model, self.args, self.kwargs)
         lengths = sorted({*usual_lengths(pulsed), example.sizes[pulsed.symbol]})
         inputs = example.for_stream(pulsed.symbol, lengths[-1])

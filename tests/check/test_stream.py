@@ -9,7 +9,8 @@ import pytest
 
 from graphs import archive
 from torchtract import check_stream, load
-from torchtract.errors import MismatchError, PulseError, RunError
+from torchtract.check import stream
+from torchtract.errors import EngineError, MismatchError, PulseError, RunError, UnequalStreamWarning
 
 SMOOTH = """
 extension tract_symbol B;
@@ -30,6 +31,20 @@ graph net(x, y) -> (a, b) {
 }
 """
 BATCH = load(archive(SMOOTH.replace("WEIGHT", "0.5")))
+#: The first and the last layer stream, and `head.weigh` looks at all frames.
+WEIGHED = """
+extension tract_symbol B;
+extension tract_symbol S;
+fragment tract_core_properties() -> (properties: (string, tensor<scalar>)[]) {
+    properties = [("torchtract.modules", "head.weigh smooth")];
+}
+graph net(x) -> (y, smooth) {
+    x = tract_core_external(shape = [B, 1, S], datum_type = 'f32');
+    smooth = conv(x, [[[0.25, 0.5, 0.25]]], 0.0, padding = [(1, 1)]);
+    head_weigh_softmax = softmax(smooth, axes = [2]);
+    y = conv(head_weigh_softmax, [[[0.25, 0.5, 0.25]]], 0.0, padding = [(1, 1)]);
+}
+"""
 
 
 def test_every_length_is_streamed_in_two_ways() -> None:
@@ -122,6 +137,49 @@ def test_a_check_without_a_length_is_none() -> None:
     valid = load(archive(SMOOTH.replace("WEIGHT", "0.5").replace("(1, 1)", "(0, 0)")))
     with pytest.raises(RunError, match="the batch model refuses every length"):
         check_stream(valid, S=4, lengths=[1])
+
+
+def test_the_first_layer_that_differs_is_named() -> None:
+    batch = load(archive(WEIGHED))
+    with (
+        pytest.warns(UnequalStreamWarning),
+        pytest.raises(MismatchError) as found,
+    ):
+        check_stream(batch, S=4, allow_unequal=True, lengths=[4, 6])
+    message = str(found.value)
+    # One pulse is all there is of a stream of four frames, so that is right.
+    assert message.startswith("S=6 in chunks of ")
+    assert "output y differs from frame 0 on" in message
+    layer = "layer head.weigh (Softmax head_weigh_softmax), from frame 0 on: "
+    assert f"\nThe first layer that differs: {layer}" in message
+    assert (found.value.node, found.value.module) == ("head_weigh_softmax", "head.weigh")
+    assert found.value.output == "y"
+
+
+def test_a_pulsed_model_that_was_made_of_another_is_said_to_be() -> None:
+    other = load(archive(SMOOTH.replace("WEIGHT", "0.6"))).pulse(S=4)
+    with pytest.raises(MismatchError, match="check that the pulsed model was made of it") as found:
+        check_stream(BATCH, pulsed=other, lengths=[9])
+    assert found.value.node is None
+
+
+def test_no_layer_is_named_where_the_pulsed_model_has_other_unequal_ones() -> None:
+    with pytest.warns(UnequalStreamWarning):
+        other = load(archive(WEIGHED)).pulse(S=4, allow_unequal=True)
+    text = WEIGHED.replace("softmax(smooth, axes = [2])", "smooth * 2.0")
+    with pytest.raises(MismatchError) as found:
+        check_stream(load(archive(text)), pulsed=other, lengths=[9])
+    assert "\n" not in str(found.value)
+
+
+def test_a_search_that_fails_does_not_hide_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise EngineError("lost")
+
+    monkeypatch.setattr(stream, "locate_in_stream", fail)
+    other = load(archive(SMOOTH.replace("WEIGHT", "0.6"))).pulse(S=4)
+    with pytest.raises(MismatchError, match=r"differs from frame 0 on: .* at \(.*\)$"):
+        check_stream(BATCH, pulsed=other, lengths=[9])
 
 
 def test_a_pulsed_model_is_no_batch_model() -> None:

@@ -15,6 +15,8 @@ TABLE = [
     ["symbol", "B"],
     ["assertion", "B", ">=", "1"],
 ]
+#: Over all frames, at the end of a graph.
+SOFTMAX = "\n    y = softmax(z, axes = [2]);\n}"
 
 
 def test_shows_axes_pulses_delays_and_latency(torchtract: Torchtract, encoder: Path) -> None:
@@ -101,6 +103,25 @@ def test_refuses(
     assert re.match(message, result.stderr), result.stderr
     assert result.stdout == ""
     assert [path.name for path in tmp_path.iterdir()] == ["encoder.nnef.tgz"]
+
+
+def test_what_computes_something_else_is_let_through_where_asked_for(
+    torchtract: Torchtract, graph: WriteGraph
+) -> None:
+    model = graph(ENCODER.replace("y = conv(", "z = conv(").replace("\n}", SOFTMAX))
+    written = model.with_name("pulsed.nnef.tgz")
+    assert torchtract("pulse", model, "S=8").exit_code == 1
+
+    result = torchtract("pulse", "--json", "--allow-unequal", model, "S=8", "-o", written)
+
+    assert result.exit_code == 0
+    (layer,) = json.loads(result.stdout)["unequal"]
+    assert layer.startswith("Softmax y: it takes all frames at once")
+    told = "warning: streams may give other numbers than the model: "
+    assert result.stderr.splitlines() == [told + layer]
+    checked = torchtract("check-stream", model, "--pulsed", written)
+    assert checked.exit_code == 1
+    assert "The first layer that differs: Softmax y, from frame 0 on" in checked.stderr
 
 
 def test_a_pulsed_model_is_not_pulsed_again(torchtract: Torchtract, encoder: Path) -> None:

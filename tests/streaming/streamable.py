@@ -202,6 +202,21 @@ def memory() -> list[Case]:
             X,
             (4, 2),
         ),
+        Case(
+            "rnn_from_a_given_state",
+            Apply(lambda m, x, h: m.rnn(x, h)[0], rnn=nn.GRU(3, 4, batch_first=True)),
+            (*X, *frames(1, 2, 4)),
+            axes=({0: "B", 1: "S"}, {1: "B"}),
+        ),
+        Case(
+            "rnn_beside_the_stream",
+            Apply(
+                lambda m, x, y: x * m.rnn(y)[0].mean(1, keepdim=True),
+                rnn=nn.RNN(3, 3, batch_first=True),
+            ),
+            (*X, *frames(2, 5, 3)),
+            axes=({0: "B", 1: "S"}, {0: "B"}),
+        ),
         Case("cumsum", lambda x: x.cumsum(1), X),
         Case("running_mean", running_mean, X),
         Case("conv_cumsum", nn.Sequential(conv(), Apply(lambda _, x: x.cumsum(1))), X),

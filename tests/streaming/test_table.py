@@ -13,7 +13,7 @@ from streaming.pooled import assert_pool_is_right
 from streaming.refused import REFUSED
 from streaming.streamable import STREAMABLE, Case
 from torchtract import Model, PulsedModel, check_stream, load
-from torchtract.errors import PulseError, SymbolError
+from torchtract.errors import MismatchError, PulseError, SymbolError, UnequalStreamWarning
 
 FRAMES = torch.rand(2, 8, 3, generator=torch.Generator().manual_seed(0))
 #: What tract 0.23.9 streams but has no way to write.
@@ -28,6 +28,23 @@ UNWRITTEN = {
     "transposed_overlap",
     "transposed_stride_2",
     "zero_tail",
+}
+#: Refused ones that tract streams by computing something else, and a pulse at which it shows.
+UNEQUAL = {
+    "attention": 4,
+    "bidirectional_gru": 4,
+    "bidirectional_lstm": 4,
+    "bidirectional_rnn": 4,
+    "deep_bidirectional": 4,
+    "frame_with_every_frame": 4,
+    "frames_with_features": 4,
+    "head_of_perhaps_fewer": 1,
+    "indices_of_maxima": 4,
+    "scaled_dot_product": 4,
+    "softmax_over_frames": 4,
+    "softmax_over_frames_last": 4,
+    "two_streams_at_once": 4,
+    "weights_over_frames": 4,
 }
 #: What counts frames for all streams of a turn alike, and images without an axis for a batch.
 APART = {
@@ -83,6 +100,32 @@ def test_is_refused(case: Case) -> None:
     for pulse in case.pulses:
         with pytest.raises(PulseError, match=f"^S={pulse}: "):
             model.pulse(S=pulse)
+        if case.name not in UNEQUAL:
+            with pytest.raises(PulseError, match=f"^S={pulse}: "):
+                model.pulse(S=pulse, allow_unequal=True)
+
+
+@pytest.mark.parametrize("name", UNEQUAL)
+def test_is_let_through_as_unequal_and_found_to_be_so(name: str, tmp_path: Path) -> None:
+    model = exported(next(case for case in REFUSED if case.name == name))
+    pulse = UNEQUAL[name]
+    with pytest.raises(PulseError) as refused:
+        model.pulse(S=pulse)
+    with pytest.warns(UnequalStreamWarning) as warned:
+        pulsed = model.pulse(S=pulse, allow_unequal=True)
+    reason = str(refused.value).partition(": ")[2].replace("'", "\u2019")
+    assert reason.startswith(pulsed.unequal[0])
+    assert all(layer in str(warned[0].message) for layer in pulsed.unequal)
+    models: list[Model] = [pulsed]
+    if name != "indices_of_maxima":  # tract writes a pooling with indices as one without
+        pulsed.save(tmp_path / "m.nnef.tgz")
+        models.append(load(tmp_path / "m.nnef.tgz"))
+    for one in models:
+        with pytest.raises(MismatchError, match=r"\nThe first layer that differs: ") as found:
+            check_stream(model, pulsed=one)
+        first = pulsed.unequal[0].partition(": ")[0]
+        assert f"The first layer that differs: {first}, " in str(found.value)
+        assert found.value.node
 
 
 def test_a_stream_too_short_for_its_parts_to_meet() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any, SupportsIndex
+from typing import Any, NoReturn, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,13 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from torchtract.check.compare import LEVELS, Comparison, compare, tolerance_for
+from torchtract.check.locate_stream import locate_in_stream
 from torchtract.check.report import printed
+from torchtract.check.stream_run import first_wrong_frame, streamed
 from torchtract.errors import EngineError, MismatchError, PulseError, RunError, SymbolError
 from torchtract.runtime import Fact, Model, PulsedModel, PulsedRunnable, Runnable
 from torchtract.runtime.arrays import as_array
-from torchtract.runtime.chunks import Collected, chunk_of, frames_per_unit
+from torchtract.runtime.chunks import frames_per_unit
 from torchtract.sizes import Assertion, allowed, evaluate
 
 __all__ = ["StreamReport", "StreamRow", "check_stream", "usual_lengths"]
@@ -95,6 +98,7 @@ def check_stream(
     tolerance: str = "approximate",
     seed: int = 0,
     pulsed: Model | None = None,
+    allow_unequal: bool = False,
     **pulse: SupportsIndex,
 ) -> StreamReport:
     """Streams through a model and compares all frames with what the batch model gives.
@@ -112,6 +116,7 @@ def check_stream(
         tolerance: one of tract's levels; see `check_io`.
         seed: of the random inputs and chunks.
         pulsed: the pulsed model, where there is one already.
+        allow_unequal: else as for `Model.pulse`.
         pulse: else the symbol that streams and its value for one pulse, such as ``S=8``.
 
     Returns:
@@ -119,7 +124,8 @@ def check_stream(
 
     Raises:
         PulseError: the model can't stream, or does so already.
-        MismatchError: an output differs in number of frames or in values, and from which frame on.
+        MismatchError: an output differs in number of frames or in values, from which frame on,
+            and which layer's frames differ first.
         RunError: the batch model refuses every length, `inputs` don't fit the model, or are
             shorter than a length.
         ValueError: there is no such tolerance level.
@@ -128,7 +134,7 @@ def check_stream(
         raise ValueError(
             f"tolerance={tolerance!r}: there is no such level; use one of {', '.join(LEVELS)}."
         )
-    pulsed = pulsed or model.pulse(**pulse)
+    pulsed = pulsed or model.pulse(allow_unequal=allow_unequal, **pulse)
     if isinstance(model, PulsedModel):
         raise PulseError("model: it is pulsed already; give the batch model that it was made from")
     if not isinstance(pulsed, PulsedModel):
@@ -153,6 +159,18 @@ def usual_lengths(pulsed: PulsedModel) -> list[int]:
     special = [0, 1, 2, pulse - 1, pulse, pulse + 1, 2 * pulse, behind, behind + 1]
     long = [3 * pulse + 2, 5 * pulse, behind + 6 * pulse + 3, behind + 12 * pulse - 1]
     return sorted({*special, *long})
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One stream: how long it is, its inputs, and how they are cut."""
+
+    length: str
+    inputs: Mapping[str, _Array]
+    chunks: list[int]
+
+    def __str__(self) -> str:
+        return f"{self.length} in chunks of {_told(self.chunks)}"
 
 
 class _Check:
@@ -200,18 +218,16 @@ class _Check:
             self.refused.append(f"{symbol}={length}: {error}")
             return
         for chunks in (self._at_random(length), [length]):
-            where = f"{symbol}={length} in chunks of {_told(chunks)}"
+            run = _Run(f"{symbol}={length}", inputs, chunks)
             try:
-                actual = self._stream(inputs, chunks)
+                actual = streamed(self._runnable, inputs, chunks)
             except SymbolError as error:
-                self.refused.append(f"{where}: {error}")
+                self.refused.append(f"{run}: {error}")
                 return
             except EngineError as error:
-                raise RunError(
-                    f"{where}: the batch model runs, the stream fails: {error}"
-                ) from error
+                raise RunError(f"{run}: the batch model runs, the stream fails: {error}") from error
             for name, batch in expected.items():
-                comparison = self._compare(name, actual[name], batch, where)
+                comparison = self._compare(run, name, actual[name], batch)
                 frames = self._frames(name, batch)
                 self.rows.append(StreamRow(name, length, _told(chunks), frames, comparison))
 
@@ -266,52 +282,47 @@ class _Check:
             chunks.append(min(wanted, length - sum(chunks)))
         return chunks or [0]
 
-    def _stream(self, inputs: Mapping[str, _Array], chunks: list[int]) -> dict[str, _Array]:
-        streams = self._pulsed.input_streams
-        fixed = {name: x for name, x in inputs.items() if streams[name] is None}
-        stream = self._runnable.stream(fixed)
-        collected = Collected(self._pulsed)
-        start = 0
-        for chunk in chunks:
-            frames = chunk_of(self._pulsed, inputs, start, start + chunk)
-            collected.add(stream.push(**frames))
-            start += chunk
-        collected.add(stream.flush())
-        return collected.joined()
-
     def _frames(self, name: str, array: _Array) -> int:
         axis = self._pulsed.output_streams[name]
         return 1 if axis is None else int(array.shape[axis.axis])
 
-    def _compare(self, name: str, actual: _Array, expected: _Array, where: str) -> Comparison:
+    def _compare(self, run: _Run, name: str, actual: _Array, expected: _Array) -> Comparison:
         if (actual.shape, actual.dtype) != (expected.shape, expected.dtype):
-            raise MismatchError(
-                f"{where}: output {name} is {actual.dtype} {actual.shape}, the batch model gives "
-                f"{expected.dtype} {expected.shape}",
-                output=name,
+            self._refuse(
+                run,
+                name,
+                f"is {actual.dtype} {actual.shape}, the batch model gives {expected.dtype} "
+                f"{expected.shape}",
             )
         found = compare(actual, expected, tolerance_for(self._tolerance, expected.dtype))
         if not found.ok:
-            raise MismatchError(
-                f"{where}: output {name} differs from frame {self._first(name, actual, expected)} "
-                f"on: {found.actual} instead of {found.expected} at {found.index}",
-                output=name,
-                max_abs=found.max_abs,
-                max_rel=found.max_rel,
-                index=found.index,
+            stream = self._pulsed.output_streams[name]
+            axis = stream.axis if stream else 0
+            frame = first_wrong_frame(axis, actual, expected, self._tolerance)
+            self._refuse(
+                run,
+                name,
+                f"differs from frame {frame} on: {found.actual} instead of {found.expected} at "
+                f"{found.index}",
+                found,
             )
         return found
 
-    def _first(self, name: str, actual: _Array, expected: _Array) -> int:
-        axis = self._pulsed.output_streams[name]
-        if axis is None:
-            return 0
-        tolerance = tolerance_for(self._tolerance, expected.dtype)
-        frames = zip(
-            np.moveaxis(actual, axis.axis, 0), np.moveaxis(expected, axis.axis, 0), strict=True
-        )
-        wrong = (i for i, (a, e) in enumerate(frames) if not compare(a, e, tolerance).ok)
-        return next(wrong, 0)
+    def _refuse(self, run: _Run, name: str, how: str, found: Comparison | None = None) -> NoReturn:
+        """Raise what is known about an output that differs, and in which layer that begins."""
+        message = f"{run}: output {name} {how}"
+        known: dict[str, Any] = {}
+        if found is not None:
+            known = {key: getattr(found, key) for key in ("max_abs", "max_rel", "index")}
+        # Whatever goes wrong in looking for the layer, the mismatch is what there is to tell.
+        with suppress(Exception):
+            layer = locate_in_stream(
+                self._model, self._pulsed, run.inputs, run.chunks, self._tolerance
+            )
+            if layer is not None:
+                message += f"\n{layer}"
+                known |= {"module": layer.module, "node": layer.node}
+        raise MismatchError(message, output=name, **known)
 
 
 def _signature(model: Model) -> str:

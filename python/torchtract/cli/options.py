@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 
 from torchtract.cli.output import doing
-from torchtract.errors import PulseError
+from torchtract.errors import PulseError, UnequalStreamWarning
 from torchtract.runtime import Model, PulsedModel, load
 
 __all__ = [
@@ -70,8 +71,8 @@ def open_model(path: Path, settings: Iterable[str] | None) -> Model:
         return model.set(**values) if values else model
 
 
-def pulse_model(model: Model, pulse: str) -> PulsedModel:
-    """Makes the model that streams, by pulses as in ``S=8``.
+def pulse_model(model: Model, pulse: str, allow_unequal: bool = False) -> PulsedModel:
+    """Makes the model that streams, by pulses as in ``S=8``. It warns of no unequal layers.
 
     Raises:
         BadParameter: the pulse is not of the form ``S=8``.
@@ -81,8 +82,10 @@ def pulse_model(model: Model, pulse: str) -> PulsedModel:
     values = _parse([pulse], "'S=8'")
     if len(values) > 1:
         raise PulseError(f"{pulse}: one symbol streams; give the others a size by --set.")
-    with doing("Pulsing"):
-        return model.pulse(**values)  # type: ignore[arg-type]  # it refuses expressions itself
+    with doing("Pulsing"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnequalStreamWarning)
+        # It refuses expressions itself.
+        return model.pulse(allow_unequal=allow_unequal, **values)  # type: ignore[arg-type]
 
 
 def check_output_path(output: Path | None, inputs: Iterable[Path | None]) -> None:

@@ -19,7 +19,7 @@ from torchtract.cli.options import (
     open_model,
     pulse_model,
 )
-from torchtract.cli.output import brief_errors, doing, print_json, show
+from torchtract.cli.output import brief_errors, doing, print_json, show, warn
 from torchtract.runtime import Fact, PulsedModel, StreamAxis
 from torchtract.runtime.tables import Table
 
@@ -38,6 +38,13 @@ def pulse(
             help="Write the pulsed model: .nnef.tgz or .nnef.tar.",
         ),
     ] = None,
+    allow_unequal: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unequal",
+            help="Let through, with a warning, layers that tract streams but not as they compute.",
+        ),
+    ] = False,
     settings: Settings = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -49,7 +56,9 @@ def pulse(
     """
     with brief_errors(debug):
         check_output_path(output_path, (path,))
-        pulsed = pulse_model(open_model(path, settings), pulse)
+        pulsed = pulse_model(open_model(path, settings), pulse, allow_unequal)
+        for layer in pulsed.unequal:
+            warn(f"streams may give other numbers than the model: {layer}")
         if output_path is not None:
             with doing(f"Writing {output_path}"):
                 pulsed.save(output_path)
@@ -69,6 +78,7 @@ def _data(pulsed: PulsedModel) -> dict[str, Any]:
         "outputs": _facts(pulsed.outputs, pulsed.output_streams),
         "symbols": pulsed.symbols,
         "assertions": pulsed.assertions,
+        "unequal": pulsed.unequal,
     }
 
 

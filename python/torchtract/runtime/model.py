@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from torchtract import _native
-from torchtract.errors import PulseError
+from torchtract.errors import PulseError, UnequalStreamWarning
 from torchtract.runtime.fact import Fact, Node, describe
 from torchtract.runtime.origin import Origin
 from torchtract.runtime.profile import Profile
@@ -15,6 +17,7 @@ from torchtract.runtime.tables import Table
 
 if TYPE_CHECKING:
     from torchtract.runtime.pulsed import PulsedModel
+    from torchtract.runtime.wires import Wires
 
 
 class Model:
@@ -75,26 +78,47 @@ class Model:
             raise ValueError(f"threads={threads}: at least one is needed")
         return Runnable(self._native.compile(threads), self._origin, threads)
 
-    def pulse(self, /, **pulse: SupportsIndex) -> PulsedModel:
+    def pulse(self, /, *, allow_unequal: bool = False, **pulse: SupportsIndex) -> PulsedModel:
         """Gives the model that computes a stream, a pulse of frames at a time.
 
         Args:
+            allow_unequal: whether layers are let through that tract streams, but not as the
+                batch model computes: a backward RNN then runs backwards through each pulse.
+                `PulsedModel.unequal` tells which, and why.
             pulse: the symbol that streams and its value for one pulse, such as ``S=8``.
 
         Raises:
             PulseError: the model can't stream, and which layer is to blame; or not by pulses of
                 that length, and which lengths do.
             SymbolError: there is no such symbol, or it has a value already.
+
+        Warns:
+            UnequalStreamWarning: layers were let through, and which.
         """
         from torchtract.runtime.pulsed import PulsedModel
 
-        if len(pulse) != 1:
-            given = ", ".join(f"{name}={value}" for name, value in pulse.items())
-            raise PulseError(f"pulse({given}): one symbol streams, give exactly one")
-        ((symbol, length),) = symbol_values(pulse).items()
-        if isinstance(length, str):
-            raise PulseError(f"{symbol}={length!r}: a pulse has a fixed length, give an int")
-        return PulsedModel(self._native.pulse(symbol, length), self._origin, (symbol, length))
+        symbol, length = one_pulse(pulse)
+        native = self._native.pulse(symbol, length, allow_unequal)
+        pulsed = PulsedModel(native, self._origin, (symbol, length, allow_unequal))
+        if pulsed.unequal:
+            told = f"{symbol}={length}: streams may give other numbers than the batch model, by"
+            message = "\n  ".join([told, *pulsed.unequal])
+            warnings.warn(message, UnequalStreamWarning, stacklevel=2)
+        return pulsed
+
+    def wires(self, /, **pulse: SupportsIndex) -> Wires:
+        """Gives access to what streams inside of the model, in it and pulsed.
+
+        Args:
+            pulse: as for `pulse`.
+
+        Raises:
+            PulseError: the model can't stream, not even with ``allow_unequal``.
+            SymbolError: as for `pulse`.
+        """
+        from torchtract.runtime.wires import Wires
+
+        return Wires(self._native, self._origin, *one_pulse(pulse))
 
     def profile(
         self,
@@ -128,6 +152,22 @@ class Model:
 
     def _repr_html_(self) -> str:
         return self._table().html()
+
+
+def one_pulse(pulse: Mapping[str, SupportsIndex]) -> tuple[str, int]:
+    """The symbol that streams, and its value for one pulse.
+
+    Raises:
+        PulseError: it is not exactly one symbol, or an expression.
+        SymbolError: the value is no ``int``.
+    """
+    if len(pulse) != 1:
+        given = ", ".join(f"{name}={value}" for name, value in pulse.items())
+        raise PulseError(f"pulse({given}): one symbol streams, give exactly one")
+    ((symbol, length),) = symbol_values(pulse).items()
+    if isinstance(length, str):
+        raise PulseError(f"{symbol}={length!r}: a pulse has a fixed length, give an int")
+    return symbol, length
 
 
 def _restore(origin: Origin) -> Model:

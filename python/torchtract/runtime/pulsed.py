@@ -48,13 +48,15 @@ class PulsedModel(Model):
         assertions: what the file asserts of these.
         input_streams: by the inputs' names, how each takes part in the stream, None if not.
         output_streams: by the outputs' names, likewise.
+        unequal: the layers that give other numbers than the batch model's, and why: those that
+            `Model.pulse` let through with ``allow_unequal``.
     """
 
     def __init__(
         self,
         native: _native.PulsedModel,
         origin: Origin,
-        pulse: tuple[str, int] | None = None,
+        pulse: tuple[str, int, bool] | None = None,
         settings: tuple[dict[str, int | str], ...] = (),
     ) -> None:
         super().__init__(native.model(), origin)
@@ -66,6 +68,7 @@ class PulsedModel(Model):
         self.pulse_size = native.pulse()
         self.input_streams = _streams(self.inputs, native.input_axes())
         self.output_streams = _streams(self.outputs, native.output_axes())
+        self.unequal: tuple[str, ...] = tuple(native.unequal())
 
     @property
     def delay(self) -> int:
@@ -82,7 +85,13 @@ class PulsedModel(Model):
         ]
         return max(behind) + self.pulse_size - 1
 
-    def pulse(self, /, **pulse: SupportsIndex) -> PulsedModel:
+    def pulse(
+        self,
+        /,
+        *,
+        allow_unequal: bool = False,  # noqa: ARG002
+        **pulse: SupportsIndex,
+    ) -> PulsedModel:
         """Refuses: one symbol streams, and one does already.
 
         Raises:
@@ -125,7 +134,7 @@ class PulsedModel(Model):
 
         Its properties tell how: ``pulse.delay`` has the frames of each output to be dropped,
         ``pulse.input_axes`` and ``pulse.output_axes`` the axes of the frames, -1 where there is
-        none. `load` of it streams at once.
+        none. `load` of it streams at once. ``torchtract.pulse.unequal`` has what `unequal` has.
 
         Args:
             path: where to; compressed if it ends in ``gz``. A file that is there is replaced.
@@ -236,7 +245,8 @@ def _table(kind: str, model: PulsedModel) -> Table:
     ]
     rows += [("symbol", name, "", "", "", "") for name in model.symbols]
     columns = ("", "name", "shape and type", "axis", "pulse", "delay")
-    return Table(f"{kind}, {model.symbol}={model.pulse_size}", columns, tuple(rows))
+    notes = tuple(f"unequal to the batch model: {layer}" for layer in model.unequal)
+    return Table(f"{kind}, {model.symbol}={model.pulse_size}", columns, tuple(rows), notes)
 
 
 def _streams(
@@ -253,7 +263,7 @@ def _cells(stream: StreamAxis | None) -> tuple[str, str, str]:
 
 
 def _restore(
-    origin: Origin, pulse: tuple[str, int] | None, settings: tuple[dict[str, int | str], ...]
+    origin: Origin, pulse: tuple[str, int, bool] | None, settings: tuple[dict[str, int | str], ...]
 ) -> PulsedModel:
     native = origin.load()
     pulsed = native.opened() if pulse is None else native.pulse(*pulse)

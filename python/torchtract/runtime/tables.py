@@ -21,14 +21,22 @@ class Table:
         title: what it shows.
         columns: their titles; one that starts with ``>`` is aligned right.
         rows: as many entries each as there are columns.
+        notes: what is to be said below them.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
 
     def __rich__(self) -> RichTable:
-        table = RichTable(title=Text(self.title), title_justify="left", box=SIMPLE_HEAD)
+        table = RichTable(
+            title=Text(self.title),
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            caption=Text("\n".join(self.notes)) if self.notes else None,
+            caption_justify="left",
+        )
         for column in self.columns:
             title = Text(column.lstrip(">"))
             table.add_column(
@@ -45,7 +53,7 @@ class Table:
             "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
             for row in self.rows
         ]
-        return "\n".join([self.title, *(f"  {line.rstrip()}" for line in lines)])
+        return "\n".join([self.title, *(f"  {line.rstrip()}" for line in (*lines, *self.notes))])
 
     def html(self) -> str:
         """The table as an HTML element."""
@@ -60,7 +68,12 @@ class Table:
         head = cells("th", (column.lstrip(">") for column in self.columns))
         body = "".join(f"<tr>{cells('td', row)}</tr>" for row in self.rows)
         caption = f"<caption>{html.escape(self.title)}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        notes = "".join(
+            f'<tr><td colspan="{len(self.columns)}">{html.escape(note)}</td></tr>'
+            for note in self.notes
+        )
+        foot = f"<tfoot>{notes}</tfoot>" if notes else ""
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{foot}</table>"
 
 
 def plain(tables: Iterable[Table], *, width: int = 100) -> str:

@@ -27,7 +27,7 @@ pub use lanes::{Pool, PoolStream};
 pub use load::{load_bytes, load_path};
 pub use model::Model;
 pub use profile::{NodeProfile, Profile, ProfileLimits};
-pub use pulse::{PulsedModel, StreamAxis};
+pub use pulse::{PulsedModel, StreamAxis, Wire};
 pub use runnable::{CompileOptions, Runnable};
 pub use stream::{PulsedRunnable, Stream};
 pub use symbol::SymbolValue;

@@ -153,3 +153,47 @@ fn other_symbols_are_set_later() {
     assert!(set("B").unwrap().model().symbols().is_empty());
     assert_eq!(set("S").unwrap_err().stage, Stage::Symbol);
 }
+
+#[test]
+fn what_streams_otherwise_is_let_through_where_that_is_asked_for() {
+    let over_frames = SOFTMAX.replace("AXIS", "1");
+    let reason = refusal(&over_frames, "S", 4).message;
+    let pulsed = model(&over_frames).pulse_unequal("S", 4).unwrap();
+    assert_eq!(pulsed.unequal().len(), 1);
+    assert_eq!(reason.replace('\'', "\u{2019}"), format!("S=4: {}", pulsed.unequal()[0]));
+    let again = load_bytes(&pulsed.archive().unwrap()).unwrap();
+    assert_eq!(PulsedModel::open(&again).unwrap().unwrap().unequal(), pulsed.unequal());
+    let per_frame = model(&SOFTMAX.replace("AXIS", "0")).pulse_unequal("S", 4).unwrap();
+    assert!(per_frame.unequal().is_empty());
+}
+
+#[test]
+fn what_tract_can_not_stream_at_all_is_refused_in_any_case() {
+    let error = model(PAIRS).pulse_unequal("S", 3).unwrap_err();
+    assert_eq!(error.message, refusal(PAIRS, "S", 3).message);
+    let from_end = TAIL.replace("BEGIN", "S - 3").replace("END", "S");
+    let error = model(&from_end).pulse_unequal("S", 4).unwrap_err();
+    assert_eq!(error.message, refusal(&from_end, "S", 4).message);
+}
+
+#[test]
+fn what_streams_inside_can_be_looked_at() {
+    let graph = SMOOTH
+        .replace("y = conv", "z = conv")
+        .replace("padding = [(1, 1)]);", "padding = [(1, 1)]); y = relu(z);");
+    let batch = model(&graph);
+    let wires = batch.wires("S", 4).unwrap();
+    let names: Vec<&str> = wires.iter().map(|wire| wire.fact.name.as_str()).collect();
+    assert_eq!(names, ["z", "y"]);
+    assert_eq!((wires[0].layer.as_str(), &wires[0].module), ("Conv z", &None));
+    let (whole, pulsed) = batch.tap("S", 4, &["z".to_string()]).unwrap();
+    let input = frames(&[1.0, 5.0, 2.0, 8.0, 3.0]);
+    let expected = whole.compile(ONE_THREAD).unwrap().run(vec![input.clone()]).unwrap();
+    let mut stream = stream(&pulsed);
+    let first = values(&stream.push(vec![input]).unwrap());
+    let got = [first, values(&stream.flush().unwrap())].concat();
+    assert_eq!(got, values(&[Some(expected[0].clone())]));
+    assert_eq!(got[..2], [1.75, 3.25]);
+    let unknown = batch.tap("S", 4, &["w".to_string()]).unwrap_err();
+    assert_eq!(unknown.message, "no wire is called w");
+}

@@ -18,7 +18,7 @@ pub fn facts<'a, 'py>(
     facts.into_iter().map(|f| fact(py, f)).collect()
 }
 
-fn fact<'py>(py: Python<'py>, fact: &Fact) -> PyResult<FactTuple<'py>> {
+pub fn fact<'py>(py: Python<'py>, fact: &Fact) -> PyResult<FactTuple<'py>> {
     let dims = fact.shape.iter().map(|dim| match dim {
         Dim::Size(size) => Ok(size.into_pyobject(py)?.into_any()),
         Dim::Symbolic(text) => Ok(text.into_pyobject(py)?.into_any()),

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use torchtract_engine::{self as engine, CompileOptions, SymbolValue};
+use torchtract_engine::{self as engine, CompileOptions, SymbolValue, Wire};
 
-use crate::describe::{FactTuple, NodeTuple, facts, nodes, properties};
+use crate::describe::{FactTuple, NodeTuple, fact, facts, nodes, properties};
 use crate::engine::{call, raise};
 use crate::pulse::PulsedModel;
 use crate::runnable::Runnable;
+
+/// `(fact, layer, module)`.
+type WireTuple<'py> = (FactTuple<'py>, String, Option<String>);
 
 /// A loaded model.
 #[pyclass(frozen, module = "torchtract._native")]
@@ -68,8 +71,45 @@ impl Model {
         Ok(call(py, || engine::PulsedModel::open(&self.0))?.map(PulsedModel::new))
     }
 
-    fn pulse(&self, py: Python<'_>, symbol: &str, pulse: i64) -> PyResult<PulsedModel> {
-        call(py, || self.0.pulse(symbol, pulse)).map(PulsedModel::new)
+    fn pulse(
+        &self,
+        py: Python<'_>,
+        symbol: &str,
+        pulse: i64,
+        allow_unequal: bool,
+    ) -> PyResult<PulsedModel> {
+        let pulsed = call(py, || {
+            if allow_unequal {
+                self.0.pulse_unequal(symbol, pulse)
+            } else {
+                self.0.pulse(symbol, pulse)
+            }
+        });
+        pulsed.map(PulsedModel::new)
+    }
+
+    /// What streams inside, the layer that gives it, and its module's path.
+    fn wires<'py>(
+        &self,
+        py: Python<'py>,
+        symbol: &str,
+        pulse: i64,
+    ) -> PyResult<Vec<WireTuple<'py>>> {
+        let wires = call(py, || self.0.wires(symbol, pulse))?;
+        let tuple = |wire: Wire| Ok((fact(py, &wire.fact)?, wire.layer, wire.module));
+        wires.into_iter().map(tuple).collect()
+    }
+
+    /// The model and the pulsed one, with wires for outputs.
+    fn tap(
+        &self,
+        py: Python<'_>,
+        symbol: &str,
+        pulse: i64,
+        names: Vec<String>,
+    ) -> PyResult<(Model, PulsedModel)> {
+        let (batch, pulsed) = call(py, move || self.0.tap(symbol, pulse, &names))?;
+        Ok((Model(batch), PulsedModel::new(pulsed)))
     }
 
     fn compile(&self, py: Python<'_>, threads: usize) -> PyResult<Runnable> {

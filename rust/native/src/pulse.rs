@@ -54,6 +54,10 @@ impl PulsedModel {
         axes(self.0.outputs())
     }
 
+    fn unequal(&self) -> &[String] {
+        self.0.unequal()
+    }
+
     fn set(&self, py: Python<'_>, values: &Bound<'_, PyDict>) -> PyResult<PulsedModel> {
         let values = symbol_values(values)?;
         call(py, || self.0.set(&values)).map(PulsedModel)

@@ -59,6 +59,19 @@ def test_slice(name: str) -> None:
     export_and_compare(SLICES[name], uniform(3, 5, 6), **DYNAMIC)
 
 
+def test_a_slice_of_all_is_none_whatever_is_known_of_the_size() -> None:
+    """`(S + 1) / 2 - 3` is a size wherever PyTorch runs, though it is less than 0 at S = 1."""
+    shorter = torch.nn.Conv1d(3, 4, 6, 2)
+    model = export_and_compare(
+        lambda x: shorter(x)[:, :, :][:, :2],
+        uniform(2, 3, 11),
+        dynamic_axes={"x0": {0: "B", 2: "S"}},
+        sizes=[{"B": 1, "S": 6}, {"B": 2, "S": 30}],
+    )
+    slices = [node for node in model.nodes() if "Slice" in node.op]
+    assert [fact.spec for node in slices for fact in node.outputs] == [model.outputs[0].spec]
+
+
 I = torch.tensor  # noqa: E741  (an index)
 
 #: Functions of a tensor [B, S, 6] where S is 4 or more.

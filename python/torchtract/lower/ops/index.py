@@ -84,6 +84,8 @@ def position_of(index: Size, size: Size) -> Size:
 
 def _within(position: Size, size: Size) -> Size:
     """A position as a slice takes it: one that lies outside is moved to the nearer end."""
+    if position == 0:
+        return 0  # also where it is not known that the size can't be less, `(S - 3) / 2`
     if not _holds_without_empty(position):
         position = Max(0, position, evaluate=False)
     if not _holds_without_empty(size - sympy.sympify(position)):

@@ -74,6 +74,7 @@ impl Memory {
             return Ok(Memory::Native);
         }
         if let Some(scan) = node.op_as::<OptScan>()
+            && !scan.reset_every_turn
             && let Some(recurrent) = Recurrent::of(graph, node, scan, symbol, lanes)?
         {
             return Ok(Memory::Recurrent(recurrent));

@@ -30,6 +30,8 @@ const PULSE: &str = "torchtract.pulse";
 const IRREGULAR: &str = "torchtract.pulse.irregular_lengths";
 const LONGEST: &str = "torchtract.pulse.longest";
 const LONGEST_WHY: &str = "torchtract.pulse.longest_why";
+/// The layers that give other numbers than the batch model's, and why.
+const UNEQUAL: &str = "torchtract.pulse.unequal";
 
 /// Streaming operators that tract has no way to write.
 const UNWRITTEN: [(&str, &str); 3] = [
@@ -123,6 +125,9 @@ impl PulsedModel {
             put(LONGEST, tensor0(*longest));
             put(LONGEST_WHY, tensor0(why.clone()));
         }
+        if !self.unequal.is_empty() {
+            put(UNEQUAL, tensor1(&self.unequal));
+        }
     }
 
     /// Refuses an archive that does not give this model back.
@@ -138,7 +143,7 @@ impl PulsedModel {
         let told = |model: &PulsedModel| {
             let facts = model.model.inputs().iter().chain(model.model.outputs());
             let facts: Vec<String> = facts.map(ToString::to_string).collect();
-            format!("{facts:?} {:?} {:?}", model.inputs, model.outputs)
+            format!("{facts:?} {:?} {:?} {:?}", model.inputs, model.outputs, model.unequal)
         };
         ensure!(
             told(self) == told(&again),
@@ -221,5 +226,6 @@ fn opened(model: &Model) -> anyhow::Result<PulsedModel> {
         inputs,
         outputs,
         limit: limit.map(|longest| (longest, why)),
+        unequal: texts(UNEQUAL).unwrap_or_default(),
     })
 }

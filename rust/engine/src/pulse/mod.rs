@@ -7,9 +7,12 @@ mod operators;
 mod rewrite;
 mod rules;
 mod translate;
+mod unequal;
 mod values;
+mod wires;
 mod writable;
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -30,8 +33,9 @@ use crate::{Error, Model, Result, Stage};
 pub(crate) use chunks::Count;
 use chunks::count_chunks;
 pub(crate) use rules::{Treatment, treatment};
-use translate::Translator;
 pub(crate) use translate::layer;
+use translate::{Mapping, Translator};
+pub use wires::Wire;
 
 /// The pulses that are tried for a message about the one that does not fit.
 const TRIED: i64 = 128;
@@ -66,6 +70,8 @@ pub struct PulsedModel {
     pub(crate) irregular: Vec<i64>,
     /// The longest stream that it takes, and why.
     pub(crate) limit: Option<(i64, String)>,
+    /// The layers that give other numbers than the batch model's, and why.
+    pub(crate) unequal: Vec<String>,
 }
 
 impl Model {
@@ -75,14 +81,37 @@ impl Model {
     /// With [`Stage::Symbol`], when the symbol is unknown or has a value; with [`Stage::Pulse`],
     /// when the model can't stream, or not by pulses of that length.
     pub fn pulse(&self, symbol: &str, pulse: i64) -> Result<PulsedModel> {
+        self.pulse_by(symbol, pulse, false)
+    }
+
+    /// As [`Model::pulse`], and layers that can't stream but by computing something else are let
+    /// through where tract has a way to: [`PulsedModel::unequal`] tells which.
+    ///
+    /// # Errors
+    /// As [`Model::pulse`], for what tract has no way to stream.
+    pub fn pulse_unequal(&self, symbol: &str, pulse: i64) -> Result<PulsedModel> {
+        self.pulse_by(symbol, pulse, true)
+    }
+
+    fn pulse_by(&self, symbol: &str, pulse: i64, allow_unequal: bool) -> Result<PulsedModel> {
         let symbol = guarded(Stage::Symbol, || self.free_symbol(symbol))?;
         guarded(Stage::Pulse, || {
-            ensure!(pulse > 0, "{symbol}={pulse}: a pulse has at least one frame");
-            let graph = self.streamable(&symbol)?;
-            let pulsed = translate(&graph, &symbol, pulse);
-            let pulsed = pulsed.map_err(|error| refusal(&graph, &symbol, pulse, &error))?;
-            self.pulsed(pulsed, symbol, pulse)
+            let translation = self.translation(&symbol, pulse, allow_unequal)?;
+            let names: Vec<String> = self.outputs().iter().map(|fact| fact.name.clone()).collect();
+            self.pulsed(translation, symbol, pulse, &names)
         })
+    }
+
+    fn translation(
+        &self,
+        symbol: &Symbol,
+        pulse: i64,
+        allow_unequal: bool,
+    ) -> anyhow::Result<Translation> {
+        ensure!(pulse > 0, "{symbol}={pulse}: a pulse has at least one frame");
+        let graph = self.streamable(symbol)?;
+        let by = |pulse| translate(&graph, symbol, pulse, allow_unequal);
+        by(pulse).map_err(|error| refusal(by, symbol, pulse, &error))
     }
 
     /// The graph as the pulsifiers want it.
@@ -118,8 +147,9 @@ impl Model {
         translation: Translation,
         symbol: Symbol,
         pulse: i64,
+        names: &[String],
     ) -> anyhow::Result<PulsedModel> {
-        let Translation { graph: pulsed, count, limit, irregular } = translation;
+        let Translation { graph: pulsed, count, limit, irregular, unequal, .. } = translation;
         let stream_of = |fact: &PulsedFact| {
             let Some(stream) = &fact.stream else { return Ok(None) };
             let frames = fact.shape[stream.axis].as_i64().context("pulses of fixed length")?;
@@ -138,7 +168,6 @@ impl Model {
         };
         let (inputs, outputs) = (axes(pulsed.input_outlets()?)?, axes(pulsed.output_outlets()?)?);
         ensure!(outputs.iter().any(Option::is_some), "{symbol}: no output depends on the stream");
-        let names: Vec<String> = self.outputs().iter().map(|fact| fact.name.clone()).collect();
         let mut graph = pulsed.into_typed()?;
         for node in graph.nodes.iter_mut().filter(|node| node.op_is::<PulsedAxisSlice>()) {
             // What it says of the stream is known by now; tract has no way to write it.
@@ -150,7 +179,7 @@ impl Model {
             batch.add_source(&*fact.name, self.graph.input_fact(i)?.without_value())?;
         }
         Ok(PulsedModel {
-            model: Model::new(graph, &names)?,
+            model: Model::new(graph, names)?,
             batch: Arc::new(batch),
             symbol,
             pulse,
@@ -159,6 +188,7 @@ impl Model {
             limit,
             irregular,
             count,
+            unequal,
         })
     }
 }
@@ -166,24 +196,34 @@ impl Model {
 /// A graph cut into pulses.
 struct Translation {
     graph: tract_pulse::model::PulsedModel,
+    /// The graph that was cut, and where its wires are in the other.
+    batch: TypedModel,
+    mapping: Mapping,
     count: Count,
     limit: Option<(i64, String)>,
     irregular: Vec<i64>,
+    unequal: Vec<String>,
 }
 
-fn translate(graph: &TypedModel, symbol: &Symbol, pulse: i64) -> anyhow::Result<Translation> {
-    let mut graph = graph.clone();
-    let count = count_chunks(&mut graph, symbol, pulse)?;
-    let translator = Translator::new(&count.symbol, count.pulse);
-    let pulsed = translator.translate_model(&graph)?;
+fn translate(
+    graph: &TypedModel,
+    symbol: &Symbol,
+    pulse: i64,
+    allow_unequal: bool,
+) -> anyhow::Result<Translation> {
+    let mut batch = graph.clone();
+    let count = count_chunks(&mut batch, symbol, pulse)?;
+    let translator = Translator::new(&count.symbol, count.pulse, allow_unequal);
+    let (graph, mapping) = translator.translate_model_with_mappings(&batch)?;
     let irregular = translator.irregular();
     let limit = translator.limit.take().map(|(units, why)| (units * count.unit, why));
-    Ok(Translation { graph: pulsed, count, limit, irregular })
+    let unequal = translator.unequal.map(RefCell::into_inner).unwrap_or_default();
+    Ok(Translation { graph, batch, mapping, count, limit, irregular, unequal })
 }
 
 /// What to say of a graph that can't be pulsed.
 fn refusal(
-    graph: &TypedModel,
+    by: impl Fn(i64) -> anyhow::Result<Translation>,
     symbol: &Symbol,
     pulse: i64,
     error: &anyhow::Error,
@@ -191,7 +231,7 @@ fn refusal(
     let cause =
         error.downcast_ref::<Error>().map_or_else(|| describe(error), |e| e.message.clone());
     let mut message = format!("{symbol}={pulse}: {cause}");
-    let fits = |pulse: &i64| guarded(Stage::Pulse, || translate(graph, symbol, *pulse)).is_ok();
+    let fits = |pulse: &i64| guarded(Stage::Pulse, || by(*pulse)).is_ok();
     if let Some(least) = (1..=TRIED).find(fits) {
         let multiples = fits(&(2 * least)) && fits(&(3 * least));
         let _ = match least {
@@ -227,6 +267,12 @@ impl PulsedModel {
     /// How each output takes part in the stream, if it does.
     pub fn outputs(&self) -> &[Option<StreamAxis>] {
         &self.outputs
+    }
+
+    /// The layers that give other numbers than the batch model's, and why; none but those that
+    /// [`Model::pulse_unequal`] lets through.
+    pub fn unequal(&self) -> &[String] {
+        &self.unequal
     }
 
     /// The same model with values for other symbols than the stream's.

@@ -4,6 +4,7 @@ use tract_core::internal::{
     EvalOp, Op, StaticName, TDim, TValue, TVec, TractResult, as_op, not_a_typed_op, not_out_of_plan,
 };
 use tract_core::model::{TypedFact, TypedNode, TypedOp};
+use tract_core::ops::scan::Scan;
 use tract_core::prelude::Symbol;
 use tract_pulse::fact::StreamInfo;
 use tract_pulse::internal::{PulsedFact, PulsedOp};
@@ -32,6 +33,17 @@ impl PerFrame {
 /// An operator that has nothing to do with the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fixed(pub Box<dyn TypedOp>);
+
+impl Fixed {
+    pub fn new(node: &TypedNode) -> Fixed {
+        let mut op = node.op.clone();
+        if let Some(scan) = op.as_op_mut().downcast_mut::<Scan>() {
+            // Each pulse computes it again, from its first state.
+            scan.reset_every_turn = true;
+        }
+        Fixed(op)
+    }
+}
 
 impl Op for PerFrame {
     fn name(&self) -> StaticName {

@@ -13,6 +13,7 @@ use anyhow::{Context, ensure};
 use tract_core::internal::{SpecialOps as _, TDim, TVec, ToDim, TractResult};
 use tract_core::model::translator::Translate;
 use tract_core::model::{TypedFact, TypedModel, TypedNode, TypedOp};
+use tract_core::ops::scan::Scan;
 use tract_core::ops::source::TypedSource;
 use tract_core::prelude::{OutletId, Symbol, SymbolValues};
 use tract_pulse::internal::{OpPulsifier, PulsedFact, PulsedModel, PulsedOp};
@@ -40,11 +41,19 @@ pub(super) struct Translator<'a> {
     pub limit: RefCell<Option<(i64, String)>>,
     /// Lengths that are the same wherever streams meet, but for some streams that are too short.
     met: RefCell<Vec<Vec<TDim>>>,
+    /// The layers that give other numbers than the batch model's, and why, where that is allowed.
+    pub unequal: Option<RefCell<Vec<String>>>,
 }
 
 impl Translator<'_> {
-    pub fn new(symbol: &Symbol, pulse: i64) -> Translator<'_> {
-        Translator { symbol, pulse, limit: RefCell::default(), met: RefCell::default() }
+    pub fn new(symbol: &Symbol, pulse: i64, allow_unequal: bool) -> Translator<'_> {
+        Translator {
+            symbol,
+            pulse,
+            limit: RefCell::default(),
+            met: RefCell::default(),
+            unequal: allow_unequal.then(RefCell::default),
+        }
     }
 
     /// The lengths of streams that are not as long where they meet as where they part: there the
@@ -93,6 +102,14 @@ impl Translate<TypedFact, Box<dyn TypedOp>, PulsedFact, Box<dyn PulsedOp>> for T
 /// The module that `node` comes from, where the file tells, and the node.
 pub(crate) fn layer(source: &TypedModel, node: &TypedNode) -> String {
     let told = format!("{} {}", node.op.name(), node.name);
+    match module(source, node) {
+        Some(module) => format!("layer {module} ({told})"),
+        None => told,
+    }
+}
+
+/// The path of the module that `node` comes from, where the file tells.
+pub(super) fn module(source: &TypedModel, node: &TypedNode) -> Option<String> {
     let modules = match source.properties.get(MODULES).map(|value| Property::new(value)) {
         Some(Ok(Property::Text(paths))) => paths,
         _ => String::new(),
@@ -102,10 +119,8 @@ pub(crate) fn layer(source: &TypedModel, node: &TypedNode) -> String {
         let rest = node.name.strip_prefix(&prefix);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', '.']))
     };
-    match modules.split_whitespace().filter(within).max_by_key(|module| module.len()) {
-        Some(module) => format!("layer {module} ({told})"),
-        None => told,
-    }
+    let module = modules.split_whitespace().filter(within).max_by_key(|module| module.len());
+    module.map(ToString::to_string)
 }
 
 impl Translator<'_> {
@@ -128,9 +143,13 @@ impl Translator<'_> {
         let generates = node.outputs.iter().any(|o| rules::axis_of(&o.fact, self.symbol).is_some());
         if !generates && !inputs.iter().any(|i| streams(target, i)) {
             rules::check_fixed(source, node, self.symbol)?;
-            return target.wire_node(&node.name, Fixed(node.op.clone()), &inputs);
+            return target.wire_node(&node.name, Fixed::new(node), &inputs);
         }
-        match rules::treatment(source, node, self.symbol)? {
+        let treatment = match rules::treatment(source, node, self.symbol) {
+            Ok(treatment) => treatment,
+            Err(why) => return self.unequal(source, node, target, mapping, why),
+        };
+        match treatment {
             Treatment::PerFrame => {
                 self.meet(source, node)?;
                 let inputs = Self::synchronize(node, target, mapping)?;
@@ -165,8 +184,16 @@ impl Translator<'_> {
         mapping: &Mapping,
     ) -> TractResult<TVec<OutletId>> {
         let (symbol, pulse) = (self.symbol, self.pulse.to_dim());
-        OpPulsifier::pulsify(source, node, target, mapping, symbol, &pulse)?
-            .with_context(|| format!("tract can't stream {}", node.op.name()))
+        let outlets = OpPulsifier::pulsify(source, node, target, mapping, symbol, &pulse)?
+            .with_context(|| format!("tract can't stream {}", node.op.name()))?;
+        for outlet in &outlets {
+            let op = target.node_mut(outlet.node).op.as_op_mut();
+            if let Some(scan) = op.downcast_mut::<Scan>() {
+                // Its first state may be an input: it is the stream's first, not each pulse's.
+                scan.reset_every_turn = false;
+            }
+        }
+        Ok(outlets)
     }
 
     /// Notes the lengths of the streams that meet in `node`.
@@ -186,7 +213,7 @@ impl Translator<'_> {
     }
 
     /// Delays the inputs of `node` that are ahead of others.
-    fn synchronize(
+    pub fn synchronize(
         node: &TypedNode,
         target: &mut PulsedModel,
         mapping: &Mapping,
@@ -207,13 +234,15 @@ impl Translator<'_> {
     }
 
     /// Refuses a pulsed wire that does not carry what the batch model's wire does.
-    fn compare(&self, batch: &TypedFact, pulsed: &PulsedFact) -> TractResult<()> {
-        let axis = rules::axis_of(batch, self.symbol);
+    pub fn compare(&self, batch: &TypedFact, pulsed: &PulsedFact) -> TractResult<()> {
         let Some(stream) = &pulsed.stream else {
+            let axis = rules::axis_of(batch, self.symbol);
             ensure!(axis.is_none(), "tract lost the stream on the way");
             return Ok(());
         };
-        ensure!(axis == Some(stream.axis), "tract lost the stream's axis on the way");
+        let streams =
+            batch.shape.get(stream.axis).is_some_and(|dim| dim.symbols().contains(self.symbol));
+        ensure!(streams, "tract lost the stream's axis on the way");
         let per_pulse = pulsed.shape[stream.axis].as_i64();
         let per_pulse = per_pulse.context("a pulse whose length depends on symbols")?;
         let dim = &batch.shape[stream.axis];
@@ -248,7 +277,7 @@ pub(super) fn delay(fact: &PulsedFact) -> usize {
     fact.stream.as_ref().map_or(0, |stream| stream.delay)
 }
 
-fn delayed(
+pub(super) fn delayed(
     name: &str,
     target: &mut PulsedModel,
     input: OutletId,
