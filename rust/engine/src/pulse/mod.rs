@@ -1,6 +1,7 @@
 //! Models that compute a stream of frames, a pulse of them at a time.
 
 mod archive;
+mod attention;
 mod chunks;
 mod layers;
 mod operators;
@@ -29,7 +30,7 @@ use crate::symbol::SymbolValue;
 use crate::{Error, Model, Result, Stage};
 pub(crate) use chunks::Count;
 use chunks::count_chunks;
-use translate::Translator;
+use translate::{Reaches, Translator};
 
 /// The pulses that are tried for a message about the one that does not fit.
 const TRIED: i64 = 128;
@@ -77,8 +78,9 @@ impl Model {
         guarded(Stage::Pulse, || {
             ensure!(pulse > 0, "{symbol}={pulse}: a pulse has at least one frame");
             let graph = self.streamable(&symbol)?;
-            let pulsed = translate(&graph, &symbol, pulse);
-            let pulsed = pulsed.map_err(|error| refusal(&graph, &symbol, pulse, &error))?;
+            let reaches = Reaches::default();
+            let pulsed = translate(&graph, &symbol, pulse, &reaches);
+            let pulsed = pulsed.map_err(|e| refusal(&graph, &symbol, pulse, &reaches, &e))?;
             self.pulsed(pulsed, symbol, pulse)
         })
     }
@@ -169,10 +171,15 @@ struct Translation {
     irregular: Vec<i64>,
 }
 
-fn translate(graph: &TypedModel, symbol: &Symbol, pulse: i64) -> anyhow::Result<Translation> {
+fn translate(
+    graph: &TypedModel,
+    symbol: &Symbol,
+    pulse: i64,
+    reaches: &Reaches,
+) -> anyhow::Result<Translation> {
     let mut graph = graph.clone();
     let count = count_chunks(&mut graph, symbol, pulse)?;
-    let translator = Translator::new(&count.symbol, count.pulse);
+    let translator = Translator::new(&count.symbol, count.pulse, reaches);
     let pulsed = translator.translate_model(&graph)?;
     let irregular = translator.irregular();
     let limit = translator.limit.take().map(|(units, why)| (units * count.unit, why));
@@ -184,12 +191,13 @@ fn refusal(
     graph: &TypedModel,
     symbol: &Symbol,
     pulse: i64,
+    reaches: &Reaches,
     error: &anyhow::Error,
 ) -> anyhow::Error {
     let cause =
         error.downcast_ref::<Error>().map_or_else(|| describe(error), |e| e.message.clone());
     let mut message = format!("{symbol}={pulse}: {cause}");
-    let fits = |pulse: &i64| guarded(Stage::Pulse, || translate(graph, symbol, *pulse)).is_ok();
+    let fits = |pulse: &i64| guarded(Stage::Pulse, || translate(graph, symbol, *pulse, reaches)).is_ok();
     if let Some(least) = (1..=TRIED).find(fits) {
         let multiples = fits(&(2 * least)) && fits(&(3 * least));
         let _ = match least {

@@ -50,6 +50,9 @@ pub(super) enum Treatment {
 const BY_TRACT: Treatment = Treatment::Pulsifier { reads_end: false };
 const READS_END: Treatment = Treatment::Pulsifier { reads_end: true };
 
+pub(super) const ALL_PAIRS: &str = "it sets every frame against every other, those that are still to \
+     come included; attention streams where a mask limits it to a window or to chunks";
+
 const ALL_FRAMES: &str = "it takes all frames at once, those that are still to come included";
 
 /// The one axis whose size depends on `symbol`.
@@ -87,10 +90,7 @@ pub(super) fn treatment(
     let streams =
         |fact: &TypedFact| fact.shape.iter().filter(|d| d.symbols().contains(symbol)).count();
     if outputs.iter().chain(&inputs).any(|fact| streams(fact) > 1) {
-        bail!(
-            "it sets every frame against every other, those that are still to come included; \
-             attention streams where a mask limits it to chunks of the past"
-        );
+        bail!("{ALL_PAIRS}");
     }
     let input_axes: Vec<Option<usize>> = inputs.iter().map(|fact| axis_of(fact, symbol)).collect();
     let Some(node_streams) =

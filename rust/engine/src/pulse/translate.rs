@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use anyhow::{Context, ensure};
 use tract_core::internal::{SpecialOps as _, TDim, TVec, ToDim, TractResult};
@@ -19,6 +20,7 @@ use tract_pulse::internal::{OpPulsifier, PulsedFact, PulsedModel, PulsedOp};
 use tract_pulse::ops::source;
 use tract_pulse_opl::ops::Delay;
 
+use super::attention::{Reach, ends_pairs, gives_pairs};
 use super::operators::{Fixed, PerFrame};
 use super::rules::{self, Treatment};
 use crate::graph::Property;
@@ -40,11 +42,16 @@ pub(super) struct Translator<'a> {
     pub limit: RefCell<Option<(i64, String)>>,
     /// Lengths that are the same wherever streams meet, but for some streams that are too short.
     met: RefCell<Vec<Vec<TDim>>>,
+    /// How far frames see, by the nodes where attention ends: the same for all pulses.
+    pub reaches: &'a Reaches,
 }
 
+pub(super) type Reaches = RefCell<HashMap<usize, Rc<Reach>>>;
+
 impl Translator<'_> {
-    pub fn new(symbol: &Symbol, pulse: i64) -> Translator<'_> {
-        Translator { symbol, pulse, limit: RefCell::default(), met: RefCell::default() }
+    pub fn new<'a>(symbol: &'a Symbol, pulse: i64, reaches: &'a Reaches) -> Translator<'a> {
+        let (limit, met) = (RefCell::default(), RefCell::default());
+        Translator { symbol, pulse, limit, met, reaches }
     }
 
     /// The lengths of streams that are not as long where they meet as where they part: there the
@@ -78,7 +85,8 @@ impl Translate<TypedFact, Box<dyn TypedOp>, PulsedFact, Box<dyn PulsedOp>> for T
         mapping: &Mapping,
     ) -> TractResult<TVec<OutletId>> {
         let compared = self.wire(source, node, target, mapping).and_then(|outlets| {
-            for (output, &outlet) in node.outputs.iter().zip(&outlets) {
+            let compared = node.outputs.iter().zip(&outlets);
+            for (output, &outlet) in compared.filter(|_| !gives_pairs(node, self.symbol)) {
                 self.compare(&output.fact, target.outlet_fact(outlet)?)?;
             }
             Ok(outlets)
@@ -122,6 +130,15 @@ impl Translator<'_> {
             return sources.context("a source is always pulsified");
         }
         let inputs: TVec<OutletId> = node.inputs.iter().map(|i| mapping[i]).collect();
+        if gives_pairs(node, self.symbol) {
+            let ends = |o: &OutletId| o.node == node.id;
+            ensure!(!source.output_outlets()?.iter().any(ends), "{}", rules::ALL_PAIRS);
+            // They are wired where they end; until then anything stands for them.
+            return Ok(node.outputs.iter().map(|_| inputs[0]).collect());
+        }
+        if ends_pairs(source, node, self.symbol)? {
+            return self.attention(source, node, target, mapping);
+        }
         let streams = |target: &PulsedModel, outlet: &OutletId| {
             target.outlet_fact(*outlet).is_ok_and(|fact| fact.stream.is_some())
         };
@@ -248,7 +265,7 @@ pub(super) fn delay(fact: &PulsedFact) -> usize {
     fact.stream.as_ref().map_or(0, |stream| stream.delay)
 }
 
-fn delayed(
+pub(super) fn delayed(
     name: &str,
     target: &mut PulsedModel,
     input: OutletId,

@@ -1,0 +1,358 @@
+//! What is known of pairs of frames before the model runs.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use anyhow::Context;
+use tract_core::internal::{AxisOp, EvalContext, TVec, TractResult};
+use tract_core::model::{TypedFact, TypedModel, TypedNode};
+use tract_core::ops::array::{self, MultiBroadcastTo};
+use tract_core::ops::einsum::EinSum;
+use tract_core::ops::nn::Softmax;
+use tract_core::prelude::{DatumType, IntoTensor, OutletId, Symbol, TValue, Tensor, tensor1};
+
+use super::sides::{self, Sides, is_pair};
+use crate::pulse::values::constant;
+
+/// Attention's scores, as data, are not larger than this. Masks in use are well below it.
+const SCORES: f64 = 4000.0;
+
+/// What is known of an element.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Entry {
+    Known(f64),
+    /// A number and some data of no more than [`SCORES`].
+    Around(f64),
+    /// True or false.
+    Truth,
+    Any,
+}
+use Entry::{Any, Around, Known, Truth};
+
+impl Entry {
+    /// A number that it is not below.
+    pub fn below(self) -> f64 {
+        match self {
+            Known(number) => number,
+            Truth => 0.0,
+            Around(_) | Any => f64::NEG_INFINITY,
+        }
+    }
+
+    /// A number that it is not above.
+    pub fn above(self) -> f64 {
+        match self {
+            Known(number) => number,
+            Truth => 1.0,
+            Around(_) | Any => f64::INFINITY,
+        }
+    }
+
+    /// About how large it is.
+    fn size(self) -> Option<f64> {
+        match self {
+            Known(number) | Around(number) => Some(number),
+            Truth | Any => None,
+        }
+    }
+
+    fn is_small(self) -> bool {
+        self.size().is_some_and(|size| size.abs() < SCORES)
+    }
+
+    fn either(self, other: Entry) -> Entry {
+        let is_truth = |entry| matches!(entry, Truth | Known(0.0 | 1.0));
+        match (self, other) {
+            (a, b) if a == b => a,
+            (a, b) if is_truth(a) && is_truth(b) => Truth,
+            (a, b) if a.is_small() && b.is_small() => Around(0.0),
+            _ => Any,
+        }
+    }
+
+    /// What is known of elements of this type that come from the stream.
+    fn of_data(datum_type: DatumType) -> Entry {
+        match datum_type {
+            DatumType::Bool => Truth,
+            _ if datum_type.is_float() => Around(0.0),
+            _ => Any,
+        }
+    }
+}
+
+/// What is known of a wire for some queries and all keys.
+#[derive(Clone, Debug)]
+pub(super) enum Grid {
+    /// Its values, with single elements along axes where it does not vary.
+    Tensor(TValue),
+    /// The same for all other axes, query by query.
+    Entries(Vec<Entry>),
+}
+
+impl Grid {
+    /// Query by query, the same for all other axes.
+    pub fn entries(&self, sides: Sides, queries: usize, keys: usize) -> TractResult<Vec<Entry>> {
+        let tensor = match self {
+            Grid::Entries(entries) => return Ok(entries.clone()),
+            Grid::Tensor(tensor) => tensor.cast_to::<f64>()?,
+        };
+        let view = tensor.to_plain_array_view::<f64>()?;
+        let mut entries: Vec<Option<Entry>> = vec![None; queries * keys];
+        for (at, number) in view.indexed_iter() {
+            let along = |axis: Option<usize>, all: usize| match axis {
+                Some(axis) if view.shape()[axis] > 1 || all == 1 => at[axis]..at[axis] + 1,
+                _ => 0..all,
+            };
+            for query in along(sides.queries, queries) {
+                for key in along(sides.keys, keys) {
+                    let entry = &mut entries[query * keys + key];
+                    let known = Known(*number);
+                    *entry = Some(entry.map_or(known, |other| other.either(known)));
+                }
+            }
+        }
+        entries.into_iter().collect::<Option<_>>().context("an element for each pair")
+    }
+}
+
+/// Computes what is known at some positions of the stream.
+pub(super) struct Sampler<'a> {
+    pub source: &'a TypedModel,
+    pub symbol: &'a Symbol,
+    pub positions: Vec<i64>,
+    /// Of wires with one axis of frames, at all positions: none where they come from the stream.
+    single: HashMap<OutletId, Option<TValue>>,
+}
+
+type Cache = HashMap<(OutletId, Sides), Grid>;
+
+impl<'a> Sampler<'a> {
+    pub fn new(source: &'a TypedModel, symbol: &'a Symbol, positions: Vec<i64>) -> Sampler<'a> {
+        Sampler { source, symbol, positions, single: HashMap::new() }
+    }
+
+    /// What is known of a wire for the queries of `block`.
+    pub fn grid(
+        &mut self,
+        outlet: OutletId,
+        sides: Sides,
+        block: &Range<usize>,
+        cache: &mut Cache,
+    ) -> TractResult<Grid> {
+        if let Some(grid) = cache.get(&(outlet, sides)) {
+            return Ok(grid.clone());
+        }
+        let fact = self.source.outlet_fact(outlet)?;
+        let grid = if is_pair(fact, self.symbol) {
+            let node = self.source.node(outlet.node);
+            let of_inputs = sides::of_inputs(self.source, node, sides, self.symbol)?;
+            let mut grids = vec![];
+            for (input, sides) in node.inputs.iter().zip(&of_inputs) {
+                grids.push(self.grid(*input, *sides, block, cache)?);
+            }
+            self.computed(node, sides, &grids, &of_inputs, block)?
+        } else {
+            match (self.single(outlet)?, sides.queries) {
+                (Some(tensor), Some(axis)) if tensor.shape()[axis] > 1 => {
+                    Grid::Tensor(tensor.slice(axis, block.start, block.end)?.into())
+                }
+                (Some(tensor), _) => Grid::Tensor(tensor),
+                (None, _) => {
+                    let entry = Entry::of_data(fact.datum_type);
+                    Grid::Entries(vec![entry; block.len() * self.positions.len()])
+                }
+            }
+        };
+        cache.insert((outlet, sides), grid.clone());
+        Ok(grid)
+    }
+
+    /// The values of a wire with one axis of frames, or none, where they are positions.
+    fn single(&mut self, outlet: OutletId) -> TractResult<Option<TValue>> {
+        if let Some(known) = self.single.get(&outlet) {
+            return Ok(known.clone());
+        }
+        let fact = self.source.outlet_fact(outlet)?;
+        let node = self.source.node(outlet.node);
+        let value = if let Some(konst) = &fact.konst {
+            Some(Tensor::clone(konst).into())
+        } else if node.op_is::<array::Range>() {
+            self.range(node)?
+        } else if node.inputs.is_empty() || node.outputs.len() > 1 {
+            None
+        } else {
+            let inputs = node.inputs.iter().map(|input| self.single(*input));
+            match inputs.collect::<TractResult<Option<TVec<TValue>>>>()? {
+                Some(inputs) => applied(node, inputs)?,
+                None => None,
+            }
+        };
+        self.single.insert(outlet, value.clone());
+        Ok(value)
+    }
+
+    fn range(&self, node: &TypedNode) -> TractResult<Option<TValue>> {
+        let facts = self.source.node_input_facts(node.id)?;
+        let number = |fact| constant(fact).and_then(|number| number.as_i64());
+        let (Some(start), Some(step)) = (number(facts[0]), number(facts[2])) else {
+            return Ok(None);
+        };
+        let values: Vec<i64> = self.positions.iter().map(|at| start + at * step).collect();
+        let values = tensor1(&values).cast_to_dt(node.outputs[0].fact.datum_type)?.into_owned();
+        Ok(Some(values.into()))
+    }
+
+    fn computed(
+        &self,
+        node: &TypedNode,
+        sides: Sides,
+        inputs: &[Grid],
+        of_inputs: &[Sides],
+        block: &Range<usize>,
+    ) -> TractResult<Grid> {
+        let tensors = inputs.iter().map(|grid| match grid {
+            Grid::Tensor(tensor) => Some(tensor.clone()),
+            Grid::Entries(_) => None,
+        });
+        if let Some(tensors) = tensors.collect::<Option<TVec<TValue>>>()
+            && let Some(value) = applied(node, tensors)?
+        {
+            return Ok(Grid::Tensor(value));
+        }
+        let keys = self.positions.len();
+        let grids = inputs.iter().zip(of_inputs);
+        let inputs: Vec<Vec<Entry>> = grids
+            .map(|(grid, sides)| grid.entries(*sides, block.len(), keys))
+            .collect::<TractResult<_>>()?;
+        if let Some(softmax) = node.op_as::<Softmax>() {
+            let over_keys = sides.keys.is_some_and(|axis| softmax.axes.contains(&axis));
+            let rows = inputs[0].chunks(keys).zip(block.clone());
+            let weights = |(row, query)| {
+                if over_keys { weights(row, query) } else { vec![Around(0.0); keys] }
+            };
+            return Ok(Grid::Entries(rows.flat_map(weights).collect()));
+        }
+        let facts = self.source.node_input_facts(node.id)?;
+        let mut known = HashMap::new();
+        let entries = (0..block.len() * keys).map(|at| {
+            let of: TVec<Entry> = inputs.iter().map(|entries| entries[at]).collect();
+            entry(node, &facts, &of, &mut known)
+        });
+        Ok(Grid::Entries(entries.collect::<TractResult<_>>()?))
+    }
+}
+
+/// The result of an operator that treats each element by itself, or moves axes.
+fn applied(node: &TypedNode, inputs: TVec<TValue>) -> TractResult<Option<TValue>> {
+    if let Some(op) = node.op_as::<MultiBroadcastTo>() {
+        let mut tensor = inputs[0].clone().into_tensor();
+        while tensor.rank() < op.shape.rank() {
+            tensor.insert_axis(0)?;
+        }
+        return Ok(Some(tensor.into()));
+    }
+    if !sides::is_by_element(node) {
+        return Ok(None);
+    }
+    if let Some(AxisOp::Reshape(at, from, to)) = node.op_as::<AxisOp>() {
+        let tensor = inputs[0].clone().into_tensor();
+        let mut shape = tensor.shape().to_vec();
+        let range = *at..at + from.len();
+        if shape[range.clone()].iter().any(|size| *size != 1) {
+            return Ok(None);
+        }
+        shape.splice(range, to.iter().map(|_| 1));
+        return Ok(Some(tensor.into_shape(&shape)?.into()));
+    }
+    let results = node.op.eval(&EvalContext::out_of_plan(), inputs)?;
+    Ok(results.into_iter().next())
+}
+
+/// The weights that a softmax makes of a query's scores: none for those that are far below
+/// another. That one must be of a frame that every stream has by then.
+fn weights(scores: &[Entry], query: usize) -> Vec<Entry> {
+    let past = scores[..=query].iter().filter_map(|entry| entry.size());
+    let largest = past.fold(f64::NEG_INFINITY, f64::max);
+    let hidden = |entry: &Entry| {
+        let size = entry.size();
+        *entry == Known(f64::NEG_INFINITY)
+            || size.is_some_and(|size| size < largest - 2.0 * SCORES)
+    };
+    scores.iter().map(|entry| if hidden(entry) { Known(0.0) } else { Around(0.0) }).collect()
+}
+
+/// What is known of an operator's result for a pair.
+fn entry(
+    node: &TypedNode,
+    facts: &[&TypedFact],
+    of: &[Entry],
+    known: &mut HashMap<Vec<u64>, Entry>,
+) -> TractResult<Entry> {
+    let output = &node.outputs[0].fact;
+    if node.op_is::<EinSum>() {
+        let hidden = of.contains(&Known(0.0));
+        return Ok(if hidden { Known(0.0) } else { product(of) });
+    }
+    if node.op_is::<AxisOp>() || node.op_is::<MultiBroadcastTo>() {
+        return Ok(of[0]);
+    }
+    let numbers = of.iter().map(|entry| match entry {
+        Known(number) => Some(*number),
+        _ => None,
+    });
+    if let Some(numbers) = numbers.collect::<Option<Vec<f64>>>() {
+        let key: Vec<u64> = numbers.iter().map(|number| number.to_bits()).collect();
+        if let Some(entry) = known.get(&key) {
+            return Ok(*entry);
+        }
+        let entry = of_numbers(node, facts, &numbers)?;
+        known.insert(key, entry);
+        return Ok(entry);
+    }
+    Ok(match (&*node.op.name(), of) {
+        ("Iff", [Known(condition), yes, no]) => *if *condition == 0.0 { no } else { yes },
+        ("Iff", [_, yes, no]) => yes.either(*no),
+        ("Add", [a, b]) => sum(*a, *b, 1.0),
+        ("Sub", [a, b]) => sum(*a, *b, -1.0),
+        ("Mul", [Known(0.0), _] | [_, Known(0.0)]) => Known(0.0),
+        ("And", [Known(0.0), _] | [_, Known(0.0)]) => Known(0.0),
+        ("Or", [Known(1.0), _] | [_, Known(1.0)]) => Known(1.0),
+        ("Mul", [Around(size), Known(by)] | [Known(by), Around(size)]) if by.is_finite() => {
+            Around(size * by)
+        }
+        ("Div", [Known(0.0), Around(_)]) => Known(0.0),
+        ("Div", [Around(size), Known(by)]) if by.is_finite() && *by != 0.0 => Around(size / by),
+        ("Cast", [entry @ (Around(_) | Truth)]) if output.datum_type.is_number() => *entry,
+        _ if output.datum_type == DatumType::Bool => Truth,
+        _ if output.datum_type.is_float() => product(of),
+        _ => Any,
+    })
+}
+
+/// Data, if all of these are, and none of it stands out.
+fn product(of: &[Entry]) -> Entry {
+    if of.iter().all(|entry| entry.is_small()) { Around(0.0) } else { Any }
+}
+
+fn sum(a: Entry, b: Entry, sign: f64) -> Entry {
+    let lowest = |entry: Entry, sign: f64| entry == Known(sign * f64::NEG_INFINITY);
+    match (a.size(), b.size()) {
+        _ if lowest(a, 1.0) || lowest(b, sign) => Known(f64::NEG_INFINITY),
+        (Some(a), Some(b)) => Around(a + sign * b),
+        _ => Any,
+    }
+}
+
+/// What an operator makes of single elements.
+fn of_numbers(node: &TypedNode, facts: &[&TypedFact], numbers: &[f64]) -> TractResult<Entry> {
+    let mut inputs = TVec::new();
+    for (number, fact) in numbers.iter().zip(facts) {
+        let shape = vec![1; fact.rank()];
+        let tensor = tensor1(&[*number]).cast_to_dt(fact.datum_type)?.into_owned();
+        inputs.push(tensor.into_shape(&shape)?.into());
+    }
+    Ok(match applied(node, inputs)? {
+        Some(value) => Known(value.cast_to::<f64>()?.try_as_plain_ram()?.as_slice::<f64>()?[0]),
+        None => Any,
+    })
+}
