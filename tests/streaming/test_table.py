@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from harness import export
+from streaming.attention import ATTENTION, UNLIMITED
 from streaming.refused import REFUSED
 from streaming.streamable import STREAMABLE, Case
 from torchtract import Model, PulsedModel, check_stream, load
@@ -44,11 +45,12 @@ def named(cases: list[Case]) -> list[object]:
 
 
 def test_the_table_is_large_enough() -> None:
-    assert len({case.name for case in STREAMABLE}) == len(STREAMABLE) >= 60
-    assert len({case.name for case in REFUSED}) == len(REFUSED) >= 40
+    streamable, refused = [*STREAMABLE, *ATTENTION], [*REFUSED, *UNLIMITED]
+    assert len({case.name for case in streamable}) == len(streamable) >= 80
+    assert len({case.name for case in refused}) == len(refused) >= 60
 
 
-@pytest.mark.parametrize("case", named(STREAMABLE))
+@pytest.mark.parametrize("case", named([*STREAMABLE, *ATTENTION]))
 def test_streams(case: Case, tmp_path: Path) -> None:
     model = exported(case)
     for pulse in case.pulses:
@@ -64,7 +66,7 @@ def test_streams(case: Case, tmp_path: Path) -> None:
         check_stream(model, pulsed=load(saved))
 
 
-@pytest.mark.parametrize("case", named(REFUSED))
+@pytest.mark.parametrize("case", named([*REFUSED, *UNLIMITED]))
 def test_is_refused(case: Case) -> None:
     model = exported(case)
     for pulse in case.pulses:

@@ -46,7 +46,7 @@ pub(super) struct Translator<'a> {
     pub reaches: &'a Reaches,
 }
 
-pub(super) type Reaches = RefCell<HashMap<usize, Rc<Reach>>>;
+pub(super) type Reaches = RefCell<HashMap<usize, Rc<Result<Reach, String>>>>;
 
 impl Translator<'_> {
     pub fn new<'a>(symbol: &'a Symbol, pulse: i64, reaches: &'a Reaches) -> Translator<'a> {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tract_core::internal::{AxisOp, EvalContext, TVec, TractResult};
 use tract_core::model::{TypedFact, TypedModel, TypedNode};
-use tract_core::ops::array::{self, MultiBroadcastTo};
+use tract_core::ops::array::{self, Gather, MultiBroadcastTo};
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::nn::Softmax;
 use tract_core::prelude::{DatumType, IntoTensor, OutletId, Symbol, TValue, Tensor, tensor1};
@@ -122,13 +122,15 @@ pub(super) struct Sampler<'a> {
     pub positions: Vec<i64>,
     /// Of wires with one axis of frames, at all positions: none where they come from the stream.
     single: HashMap<OutletId, Option<TValue>>,
+    /// Whether a softmax was met whose query may see no key, other than by infinities.
+    pub blind: bool,
 }
 
 type Cache = HashMap<(OutletId, Sides), Grid>;
 
 impl<'a> Sampler<'a> {
     pub fn new(source: &'a TypedModel, symbol: &'a Symbol, positions: Vec<i64>) -> Sampler<'a> {
-        Sampler { source, symbol, positions, single: HashMap::new() }
+        Sampler { source, symbol, positions, single: HashMap::new(), blind: false }
     }
 
     /// What is known of a wire for the queries of `block`.
@@ -178,7 +180,7 @@ impl<'a> Sampler<'a> {
             Some(Tensor::clone(konst).into())
         } else if node.op_is::<array::Range>() {
             self.range(node)?
-        } else if node.inputs.is_empty() || node.outputs.len() > 1 {
+        } else if node.inputs.is_empty() || node.op_is::<Gather>() {
             None
         } else {
             let inputs = node.inputs.iter().map(|input| self.single(*input));
@@ -203,13 +205,16 @@ impl<'a> Sampler<'a> {
     }
 
     fn computed(
-        &self,
+        &mut self,
         node: &TypedNode,
         sides: Sides,
         inputs: &[Grid],
         of_inputs: &[Sides],
         block: &Range<usize>,
     ) -> TractResult<Grid> {
+        if let Some(op) = node.op_as::<Gather>() {
+            self.check_indices(node, op, &inputs[1])?;
+        }
         let tensors = inputs.iter().map(|grid| match grid {
             Grid::Tensor(tensor) => Some(tensor.clone()),
             Grid::Entries(_) => None,
@@ -226,11 +231,16 @@ impl<'a> Sampler<'a> {
             .collect::<TractResult<_>>()?;
         if let Some(softmax) = node.op_as::<Softmax>() {
             let over_keys = sides.keys.is_some_and(|axis| softmax.axes.contains(&axis));
-            let rows = inputs[0].chunks(keys).zip(block.clone());
-            let weights = |(row, query)| {
-                if over_keys { weights(row, query) } else { vec![Around(0.0); keys] }
-            };
-            return Ok(Grid::Entries(rows.flat_map(weights).collect()));
+            if !over_keys {
+                return Ok(Grid::Entries(vec![Around(0.0); inputs[0].len()]));
+            }
+            let mut all = vec![];
+            for (row, query) in inputs[0].chunks(keys).zip(block.clone()) {
+                let largest = largest(row, query);
+                self.blind |= largest < -SCORES && !row.contains(&Known(f64::NEG_INFINITY));
+                all.extend(weights(row, largest));
+            }
+            return Ok(Grid::Entries(all));
         }
         let facts = self.source.node_input_facts(node.id)?;
         let mut known = HashMap::new();
@@ -239,6 +249,29 @@ impl<'a> Sampler<'a> {
             entry(node, &facts, &of, &mut known)
         });
         Ok(Grid::Entries(entries.collect::<TractResult<_>>()?))
+    }
+}
+
+impl Sampler<'_> {
+    /// Refuses rows of a table that may lie beyond it for frames that see nothing of each other:
+    /// the batch model is never so long, but a stream is.
+    fn check_indices(&self, node: &TypedNode, op: &Gather, indices: &Grid) -> TractResult<()> {
+        let rows = &self.source.outlet_fact(node.inputs[0])?.shape[op.axis];
+        let within = match (indices, rows.as_i64()) {
+            (Grid::Tensor(indices), Some(rows)) => {
+                let indices = indices.cast_to::<i64>()?;
+                let indices = indices.try_as_plain_ram()?.as_slice::<i64>()?.to_vec();
+                indices.iter().all(|index| (0..rows).contains(index))
+            }
+            _ => false,
+        };
+        ensure!(
+            within,
+            "a stream gets longer than its table of {rows} rows; limit the rows that it takes, as \
+             (i - j).clamp(0, {}) for query i and key j",
+            rows.clone() - 1
+        );
+        Ok(())
     }
 }
 
@@ -251,7 +284,7 @@ fn applied(node: &TypedNode, inputs: TVec<TValue>) -> TractResult<Option<TValue>
         }
         return Ok(Some(tensor.into()));
     }
-    if !sides::is_by_element(node) {
+    if !sides::is_by_element(node) && !node.op_is::<Gather>() {
         return Ok(None);
     }
     if let Some(AxisOp::Reshape(at, from, to)) = node.op_as::<AxisOp>() {
@@ -268,17 +301,20 @@ fn applied(node: &TypedNode, inputs: TVec<TValue>) -> TractResult<Option<TValue>
     Ok(results.into_iter().next())
 }
 
-/// The weights that a softmax makes of a query's scores: none for those that are far below
-/// another. That one must be of a frame that every stream has by then.
-fn weights(scores: &[Entry], query: usize) -> Vec<Entry> {
+/// The largest score of a query, about. It must be of a frame that every stream has by then.
+fn largest(scores: &[Entry], query: usize) -> f64 {
     let past = scores[..=query].iter().filter_map(|entry| entry.size());
-    let largest = past.fold(f64::NEG_INFINITY, f64::max);
-    let hidden = |entry: &Entry| {
+    past.fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// The weights that a softmax makes of a query's scores: none for those far below the largest.
+fn weights(scores: &[Entry], largest: f64) -> impl Iterator<Item = Entry> {
+    let hidden = move |entry: &Entry| {
         let size = entry.size();
         *entry == Known(f64::NEG_INFINITY)
             || size.is_some_and(|size| size < largest - 2.0 * SCORES)
     };
-    scores.iter().map(|entry| if hidden(entry) { Known(0.0) } else { Around(0.0) }).collect()
+    scores.iter().map(move |entry| if hidden(entry) { Known(0.0) } else { Around(0.0) })
 }
 
 /// What is known of an operator's result for a pair.

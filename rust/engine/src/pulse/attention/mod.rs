@@ -8,7 +8,7 @@ mod sides;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use tract_core::internal::{AxisOp, TDim, TVec, ToDim as _, TractResult};
 use tract_core::model::{SpecialOps as _, TypedModel, TypedNode, TypedOp};
 use tract_core::ops::array::{MultiBroadcastTo, PadMode};
@@ -21,6 +21,7 @@ use tract_pulse_opl::ops::{Delay, PulsePad};
 
 use super::operators::{Across, PerFrame};
 use super::translate::{Mapping, Translator, delay, delayed, hold_back, length};
+use crate::guard::describe;
 pub(super) use reach::Reach;
 use reach::Window;
 use sides::{Sides, is_pair};
@@ -67,18 +68,18 @@ impl Translator<'_> {
             keys: HashMap::new(),
         };
         let (queries, keys) = windows.latest(node, sides)?;
-        let reach = self.reach(source, node)?;
+        let reach = self.reach(source, node);
+        let reach = reach.as_ref().as_ref().map_err(|error| anyhow!("{error}"))?;
         windows.window = reach.window(windows.pulse, queries, keys);
         windows.node(node, sides)
     }
 
-    fn reach(&self, source: &TypedModel, node: &TypedNode) -> TractResult<Rc<Reach>> {
-        if let Some(reach) = self.reaches.borrow().get(&node.id) {
-            return Ok(Rc::clone(reach));
-        }
-        let reach = Rc::new(Reach::of(source, node, self.symbol)?);
-        self.reaches.borrow_mut().insert(node.id, Rc::clone(&reach));
-        Ok(reach)
+    fn reach(&self, source: &TypedModel, node: &TypedNode) -> Rc<Result<Reach, String>> {
+        let mut reaches = self.reaches.borrow_mut();
+        let reach = reaches.entry(node.id).or_insert_with(|| {
+            Rc::new(Reach::of(source, node, self.symbol).map_err(|error| describe(&error)))
+        });
+        Rc::clone(reach)
     }
 
     /// How many frames of a stream of this length a pulse has.

@@ -35,7 +35,7 @@ pub(in crate::pulse) struct Reach {
 
 /// The keys that a pulse of queries needs.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Window {
+pub(in crate::pulse) struct Window {
     /// The delay of the queries.
     pub delay: usize,
     /// Keys before the pulse's first frame, and after its last one.
@@ -49,18 +49,26 @@ impl Reach {
         let mut dense = 256;
         loop {
             let seen = Seen::new(source, node, symbol, dense)?;
-            let farthest = seen.rows.iter().map(|row| row.behind.max(row.ahead)).max();
-            let farthest = farthest.unwrap_or(0);
-            let past = seen.rows.iter().any(|row| row.behind > FARTHEST);
+            let behind = seen.rows.iter().map(|row| row.behind).max().unwrap_or(0);
+            let ahead = seen.rows.iter().map(|row| row.ahead).max().unwrap_or(0);
+            let too_far = behind.max(ahead) > FARTHEST;
             ensure!(
-                farthest <= FARTHEST,
-                "each frame sees {} {}, more than the {FARTHEST} that a stream can keep; limit \
-                 attention by a mask to a window of the past, (i - j >= 0) & (i - j < 64) for \
-                 query i and key j, or to chunks, i // 16 == j // 16",
-                if past { "all frames before it" } else { "all frames after it" },
-                if past { "or very many of them" } else { "which are still to come" },
+                !(too_far && seen.blind),
+                "a frame may see none at all, and of such a frame the batch model takes the mean \
+                 of all frames; hide frames by -inf instead of a number"
             );
-            if farthest * 4 <= dense {
+            ensure!(
+                !too_far,
+                "each frame sees more than {FARTHEST} frames {}; limit attention by a mask to a \
+                 window of the past, (i - j >= 0) & (i - j < 64) for query i and key j, or to \
+                 chunks, i // 16 == j // 16",
+                if behind > FARTHEST {
+                    "before it, perhaps all, and a stream can't keep these"
+                } else {
+                    "after it, perhaps all, and these are still to come"
+                }
+            );
+            if behind.max(ahead) * 4 <= dense {
                 return Ok(seen.cycle());
             }
             dense *= 2;
@@ -107,6 +115,8 @@ struct Seen {
     rows: Vec<Row>,
     /// The last of them, one after the other and far from the start.
     steady: usize,
+    /// Whether a mask of numbers may hide all keys from a query.
+    blind: bool,
 }
 
 impl Seen {
@@ -138,7 +148,7 @@ impl Seen {
                 rows.extend(block.zip(needed).map(|(query, needed)| sampler.row(query, &needed)));
             }
         }
-        Ok(Seen { rows, steady })
+        Ok(Seen { rows, steady, blind: sampler.blind })
     }
 
     /// The shortest cycle in which what frames see repeats.

@@ -4,7 +4,7 @@
 use anyhow::ensure;
 use tract_core::internal::{AxisOp, InOut, TVec, TractResult};
 use tract_core::model::{TypedFact, TypedModel, TypedNode};
-use tract_core::ops::array::MultiBroadcastTo;
+use tract_core::ops::array::{Gather, MultiBroadcastTo};
 use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cast::Cast;
 use tract_core::ops::einsum::EinSum;
@@ -109,7 +109,10 @@ fn check(node: &TypedNode, sides: Sides) -> TractResult<()> {
         ensure!(known, "nothing is known of how {:?} over frames streams", op.reducer);
         return Ok(());
     }
-    let known = is_by_element(node) || op.is::<EinSum>() || op.is::<MultiBroadcastTo>();
+    let known = is_by_element(node)
+        || op.is::<EinSum>()
+        || op.is::<MultiBroadcastTo>()
+        || op.is::<Gather>();
     ensure!(known, "nothing is known of how {} over pairs of frames streams", op.name());
     Ok(())
 }
