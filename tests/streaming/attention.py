@@ -192,6 +192,13 @@ ATTENTION = [
         Apply(lambda m, x: attend(x + m.t(torch.arange(x.shape[1])), visible(x, window)), t=TABLE),
         X,
     ),
+    Case(
+        "attention_of_fewer_frames",
+        nn.Sequential(Channels(nn.Conv1d(4, 4, 3)), Attention(look_ahead)),
+        X,
+        ANY_PULSE,
+        asserts=("S >= 2",),
+    ),
     Case("local_mean", local_mean, X, ANY_PULSE),
     Case("local_maximum", local_maximum, X, ANY_PULSE),
     Case("encoder_window", Encoder(window), X, (4, 2)),

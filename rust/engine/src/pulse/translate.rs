@@ -67,6 +67,13 @@ impl Translator<'_> {
         (0..self.long().min(SHORT)).filter(|n| !met.iter().all(|dims| same(dims, *n))).collect()
     }
 
+    /// How long the frames of a stream of this length must wait until the stream surely has them.
+    pub fn early(&self, dim: &TDim, per_pulse: i64) -> TractResult<usize> {
+        let turns = 1000;
+        let known = length(dim, self.symbol, turns * self.pulse)?;
+        Ok(usize::try_from(turns * per_pulse - known).unwrap_or(0))
+    }
+
     /// A length from which on it can be told how many frames each pulse adds to a wire.
     pub fn long(&self) -> i64 {
         let longest = self.limit.borrow().as_ref().map_or(i64::MAX, |(units, _)| *units);
@@ -291,8 +298,6 @@ pub(super) fn hold_back(
     let fact = target.outlet_fact(input)?;
     let Some(stream) = &fact.stream else { return Ok(input) };
     let per_pulse = fact.shape[stream.axis].as_i64().context("a pulse of fixed length")?;
-    let turns = 1000;
-    let known = length(&stream.dim, translator.symbol, turns * translator.pulse)?;
-    let early = turns * per_pulse - i64::try_from(stream.delay)? - known;
-    delayed(name, target, input, usize::try_from(early).unwrap_or(0))
+    let early = translator.early(&stream.dim, per_pulse)?.saturating_sub(stream.delay);
+    delayed(name, target, input, early)
 }

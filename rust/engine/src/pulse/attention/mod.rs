@@ -95,7 +95,7 @@ impl Windows<'_, '_> {
     /// of the stream's are held back.
     fn latest(&mut self, node: &TypedNode, sides: Sides) -> TractResult<(usize, usize)> {
         let symbol = self.translator.symbol;
-        let mut latest = (0, 0);
+        let mut latest = (0, self.early()?);
         let mut waiting = vec![(node.id, sides)];
         let mut known = vec![];
         while let Some((id, sides)) = waiting.pop() {
@@ -126,6 +126,11 @@ impl Windows<'_, '_> {
             }
         }
         Ok(latest)
+    }
+
+    /// How late keys must be for all of them to be the stream's.
+    fn early(&self) -> TractResult<usize> {
+        self.translator.early(&self.length, i64::try_from(self.pulse)?)
     }
 
     fn check_length(&self, dim: &TDim) -> TractResult<()> {
@@ -233,7 +238,7 @@ impl Windows<'_, '_> {
     fn within(&mut self, name: &str, rank: usize, axis: usize) -> TractResult<OutletId> {
         let ones = tensor0(1f32).broadcast_scalar_to_shape(&[self.pulse])?;
         let mut wire = self.target.add_const(format!("{name}.ones"), ones)?;
-        wire = self.kept(name, wire, 0)?;
+        wire = self.kept(name, wire, 0, self.early()?)?;
         let half = self.target.add_const(format!("{name}.half"), tensor1(&[0.5f32]))?;
         wire = self.fixed(format!("{name}.are"), Box::new(TypedBinOp(logic::comp_gt(), None)), &[wire, half])?;
         for at in 0..rank - 1 {
@@ -246,12 +251,20 @@ impl Windows<'_, '_> {
     /// The keys around a pulse of queries, with zeros for those that the stream does not have.
     fn window(&mut self, outlet: OutletId, axis: usize) -> TractResult<OutletId> {
         let name = format!("{}.window-{}-{}", self.name, outlet.node, outlet.slot);
-        self.kept(&name, self.keys[&outlet], axis)
+        let keys = self.keys[&outlet];
+        let late = delay(self.target.outlet_fact(keys)?);
+        self.kept(&name, keys, axis, late)
     }
 
-    fn kept(&mut self, name: &str, wire: OutletId, axis: usize) -> TractResult<OutletId> {
+    /// The same for a wire of keys that are `late`.
+    fn kept(
+        &mut self,
+        name: &str,
+        wire: OutletId,
+        axis: usize,
+        late: usize,
+    ) -> TractResult<OutletId> {
         let fact = self.target.outlet_fact(wire)?;
-        let late = delay(fact);
         ensure!(fact.datum_type.is_copy(), "it keeps frames of type {:?}", fact.datum_type);
         let Window { delay, before, after } = self.window;
         let zero = Tensor::zero_scalar_dt(fact.datum_type)?.into_arc_tensor();
