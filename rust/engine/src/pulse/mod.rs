@@ -197,7 +197,8 @@ fn refusal(
     let cause =
         error.downcast_ref::<Error>().map_or_else(|| describe(error), |e| e.message.clone());
     let mut message = format!("{symbol}={pulse}: {cause}");
-    let fits = |pulse: &i64| guarded(Stage::Pulse, || translate(graph, symbol, *pulse, reaches)).is_ok();
+    let fits =
+        |pulse: &i64| guarded(Stage::Pulse, || translate(graph, symbol, *pulse, reaches)).is_ok();
     if let Some(least) = (1..=TRIED).find(fits) {
         let multiples = fits(&(2 * least)) && fits(&(3 * least));
         let _ = match least {

@@ -1,6 +1,7 @@
 //! Attention that a mask limits to some frames before and after each: its queries stream, and the
 //! keys and values around a pulse of them are kept.
 
+mod entry;
 mod known;
 mod reach;
 mod sides;
@@ -157,13 +158,12 @@ impl Windows<'_, '_> {
             self.window(outlet, axis)?
         } else {
             let input = self.mapping[&outlet];
-            match sides.queries {
-                None => input,
-                Some(_) => {
-                    let frames = self.window.delay - delay(self.target.outlet_fact(input)?);
-                    let name = format!("{}.queries-{}-{}", self.name, outlet.node, outlet.slot);
-                    delayed(&name, self.target, input, frames)?
-                }
+            if sides.queries.is_some() {
+                let frames = self.window.delay - delay(self.target.outlet_fact(input)?);
+                let name = format!("{}.queries-{}-{}", self.name, outlet.node, outlet.slot);
+                delayed(&name, self.target, input, frames)?
+            } else {
+                input
             }
         };
         self.wired.insert((outlet, sides), wired);
@@ -240,7 +240,11 @@ impl Windows<'_, '_> {
         let mut wire = self.target.add_const(format!("{name}.ones"), ones)?;
         wire = self.kept(name, wire, 0, self.early()?)?;
         let half = self.target.add_const(format!("{name}.half"), tensor1(&[0.5f32]))?;
-        wire = self.fixed(format!("{name}.are"), Box::new(TypedBinOp(logic::comp_gt(), None)), &[wire, half])?;
+        wire = self.fixed(
+            format!("{name}.are"),
+            Box::new(TypedBinOp(logic::comp_gt(), None)),
+            &[wire, half],
+        )?;
         for at in 0..rank - 1 {
             let op = Box::new(AxisOp::Add(if at < axis { 0 } else { at + 1 }));
             wire = self.fixed(format!("{name}.axis-{at}"), op, &[wire])?;

@@ -13,7 +13,8 @@ use tract_core::model::{TypedModel, TypedNode};
 use tract_core::ops::nn::{Reduce, Reducer};
 use tract_core::prelude::{OutletId, Symbol};
 
-use super::known::{Entry, Grid, Sampler};
+use super::entry::Entry;
+use super::known::{Grid, Sampler};
 use super::sides::{self, Sides};
 
 /// Frames that a query may see on either side: more are taken for all.
