@@ -250,7 +250,9 @@ def beyond_table(m: Any, x: Tensor) -> Tensor:
 #: What frames see has no end, or a query may see nothing and then the batch model takes the mean of
 #: all keys.
 UNLIMITED = [
-    Case("attention_is_causal", lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True), X),
+    Case(
+        "attention_is_causal", lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True), X
+    ),
     Case("attention_causal", masked(causal), X),
     Case("attention_causal_heads", Attention(causal), X),
     Case("attention_triangle", lambda x: attend(x, visible(x, causal).tril()), X),

@@ -5,6 +5,7 @@ mod attention;
 mod chunks;
 mod layers;
 mod operators;
+mod reflect;
 mod rewrite;
 mod rules;
 mod translate;
@@ -110,6 +111,7 @@ impl Model {
         graph.declutter()?;
         rewrite::every_few_frames(&mut graph, symbol)?;
         graph.declutter()?;
+        rewrite::padded_averages(&mut graph, symbol)?;
         Ok(graph)
     }
 
@@ -144,6 +146,7 @@ impl Model {
             // What it says of the stream is known by now; tract has no way to write it.
             node.op = Box::new(Identity);
         }
+        rewrite::downsampled(&mut graph)?;
         graph.declutter()?;
         let mut batch = TypedModel { symbols: self.graph.symbols.clone(), ..TypedModel::default() };
         for (i, fact) in self.inputs().iter().enumerate() {

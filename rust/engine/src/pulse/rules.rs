@@ -40,6 +40,8 @@ pub(super) enum Treatment {
     Table,
     /// It spreads each frame over several, and these add up.
     Transposed,
+    /// It continues the stream by its own frames, backwards.
+    Reflected,
     /// By tract's own pulsifier for it.
     Pulsifier {
         /// Whether what it gives for a frame depends on whether others follow.
@@ -232,10 +234,7 @@ fn windows(node: &TypedNode, inputs: &[Option<usize>], axis: usize) -> TractResu
             return Ok(Treatment::PerFrame);
         }
         if op.mode == PadMode::Reflect {
-            bail!(
-                "it reflects the stream's last frames before the end is known; pad with zeros \
-                   or with the edge's frame"
-            );
+            return Ok(Treatment::Reflected);
         }
         return Ok(READS_END);
     }

@@ -164,6 +164,7 @@ impl Translator<'_> {
             Treatment::Broadcast => self.broadcast(source, node, target, mapping),
             Treatment::Positions => self.positions(source, node, target, mapping),
             Treatment::Table => self.table(source, node, target, mapping),
+            Treatment::Reflected => self.reflected(node, target, mapping),
             Treatment::Transposed => self.transposed(source, node, target, mapping),
             Treatment::Pulsifier { reads_end } => {
                 let mut inputs = Self::synchronize(node, target, mapping)?;
