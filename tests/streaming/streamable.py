@@ -235,10 +235,12 @@ def spectra() -> list[Case]:
     ]
 
 
+HANN = torch.hann_window(8)
+
+
 def power(**options: Any) -> Callable[[Tensor], Tensor]:
     def spectrogram(x: Tensor) -> Tensor:
-        window = torch.hann_window(8)
-        spectrum = torch.stft(x, 8, 4, window=window, return_complex=True, **options)
+        spectrum = torch.stft(x, 8, 4, window=HANN, return_complex=True, **options)
         return torch.view_as_real(spectrum).pow(2).sum(-1)
 
     return spectrogram
