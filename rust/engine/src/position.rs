@@ -6,7 +6,7 @@ use anyhow::Context;
 use tract_core::internal::TypedSimpleState;
 use tract_core::prelude::{IntoTValue, IntoTensor, SymbolValues, TDim, TValue, TVec, Tensor};
 
-use crate::pulse::{Count, PulsedModel, StreamAxis};
+use crate::pulse::{PulsedModel, StreamAxis};
 use crate::stream::PulsedRunnable;
 use crate::tensor::to_plain;
 
@@ -65,8 +65,7 @@ impl Position {
     ) -> anyhow::Result<Vec<Option<TValue>>> {
         if let Some(end) = end {
             // tract forgets it after each turn.
-            let count = &pulsed.count;
-            self.state.turn_state.resolved_symbols.set(&count.symbol, end / count.unit);
+            self.state.turn_state.resolved_symbols.set(&pulsed.symbol, end);
         }
         let inputs: TVec<TValue> = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
         let outputs = self.state.run(inputs)?;
@@ -138,13 +137,12 @@ impl Position {
 impl PulsedModel {
     /// Whether no stream may end at this length.
     pub(crate) fn is_irregular(&self, units: i64) -> bool {
-        self.irregular.contains(&(units / self.count.unit))
+        self.irregular.contains(&units)
     }
 
     /// Frames in all of a stream that is `units` long.
     pub(crate) fn length(&self, axis: &StreamAxis, units: i64) -> anyhow::Result<i64> {
-        let Count { symbol, unit, .. } = &self.count;
-        axis.length.eval_to_i64(&SymbolValues::default().with(symbol, units / unit))
+        axis.length.eval_to_i64(&SymbolValues::default().with(&self.symbol, units))
     }
 }
 

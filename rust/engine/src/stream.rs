@@ -208,14 +208,6 @@ impl Stream {
             );
             bail!(Error::new(Stage::Symbol, message));
         }
-        let unit = pulsed.count.unit;
-        ensure!(
-            next.pushed % unit == 0,
-            "{}={}: attention sees chunks of {unit} frames, and the last is not full: a stream's \
-             length must be a multiple of {unit}",
-            pulsed.symbol,
-            next.pushed
-        );
         let mut last = vec![None; pulsed.outputs.len()];
         while next.turns < self.turns_to_end(&next)? {
             let inputs = self.padded(&mut next, &values)?;

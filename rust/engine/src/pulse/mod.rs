@@ -2,7 +2,6 @@
 
 mod archive;
 mod attention;
-mod chunks;
 mod layers;
 mod operators;
 mod reflect;
@@ -19,18 +18,13 @@ use anyhow::{Context, anyhow, ensure};
 use tract_core::internal::TDim;
 use tract_core::model::translator::Translate;
 use tract_core::ops::identity::Identity;
-use tract_core::optim::TypedPass;
-use tract_core::optim::propagate_roi::PropagateRoi;
 use tract_core::prelude::{OutletId, Symbol, TypedModel};
 use tract_pulse::internal::{PulsedFact, PulsedModelExt};
-use tract_pulse::ops::diag_gather::detect_diag_gather;
 use tract_pulse_opl::ops::PulsedAxisSlice;
 
 use crate::guard::{describe, guarded};
 use crate::symbol::SymbolValue;
 use crate::{Error, Model, Result, Stage};
-pub(crate) use chunks::Count;
-use chunks::count_chunks;
 use translate::{Reaches, Translator};
 
 /// The pulses that are tried for a message about the one that does not fit.
@@ -60,9 +54,7 @@ pub struct PulsedModel {
     pub(crate) pulse: i64,
     pub(crate) inputs: Vec<Option<StreamAxis>>,
     pub(crate) outputs: Vec<Option<StreamAxis>>,
-    /// What the lengths and the graph count in.
-    pub(crate) count: Count,
-    /// Lengths that no stream may have, counted likewise.
+    /// Lengths that no stream may have.
     pub(crate) irregular: Vec<i64>,
     /// The longest stream that it takes, and why.
     pub(crate) limit: Option<(i64, String)>,
@@ -106,8 +98,6 @@ impl Model {
         }
         ensure!(streaming > 0, "{symbol}: no input has an axis of that many frames");
         let mut graph = TypedModel::clone(&self.graph);
-        detect_diag_gather(&mut graph)?;
-        PropagateRoi.run_direct(&mut graph)?;
         graph.declutter()?;
         rewrite::every_few_frames(&mut graph, symbol)?;
         graph.declutter()?;
@@ -121,7 +111,7 @@ impl Model {
         symbol: Symbol,
         pulse: i64,
     ) -> anyhow::Result<PulsedModel> {
-        let Translation { graph: pulsed, count, limit, irregular } = translation;
+        let Translation { graph: pulsed, limit, irregular } = translation;
         let stream_of = |fact: &PulsedFact| {
             let Some(stream) = &fact.stream else { return Ok(None) };
             let frames = fact.shape[stream.axis].as_i64().context("pulses of fixed length")?;
@@ -129,7 +119,7 @@ impl Model {
                 axis: stream.axis,
                 pulse: usize::try_from(frames)?,
                 delay: stream.delay,
-                length: writable::settled(&stream.dim, &count.symbol),
+                length: writable::settled(&stream.dim, &symbol),
             }))
         };
         let axes = |outlets: &[OutletId]| {
@@ -161,7 +151,6 @@ impl Model {
             outputs,
             limit,
             irregular,
-            count,
         })
     }
 }
@@ -169,7 +158,6 @@ impl Model {
 /// A graph cut into pulses.
 struct Translation {
     graph: tract_pulse::model::PulsedModel,
-    count: Count,
     limit: Option<(i64, String)>,
     irregular: Vec<i64>,
 }
@@ -180,13 +168,10 @@ fn translate(
     pulse: i64,
     reaches: &Reaches,
 ) -> anyhow::Result<Translation> {
-    let mut graph = graph.clone();
-    let count = count_chunks(&mut graph, symbol, pulse)?;
-    let translator = Translator::new(&count.symbol, count.pulse, reaches);
-    let pulsed = translator.translate_model(&graph)?;
+    let translator = Translator::new(symbol, pulse, reaches);
+    let graph = translator.translate_model(graph)?;
     let irregular = translator.irregular();
-    let limit = translator.limit.take().map(|(units, why)| (units * count.unit, why));
-    Ok(Translation { graph: pulsed, count, limit, irregular })
+    Ok(Translation { graph, limit: translator.limit.take(), irregular })
 }
 
 /// What to say of a graph that can't be pulsed.

@@ -19,8 +19,6 @@ use tract_core::ops::logic::Iff;
 use tract_core::ops::nn::{Reduce, RmsNorm, Softmax};
 use tract_core::ops::scan::{InputMapping, Scan};
 use tract_core::prelude::Symbol;
-use tract_pulse_opl::ops::{AffineChunkTrim, WindowOnAxis};
-use tract_transformers::ops::DiagGather;
 use tract_transformers::ops::apply_rope::{ApplyRope, RotateHalf};
 use tract_transformers::ops::scaled_masked_softmax::ScaledMaskedSoftmax;
 
@@ -258,14 +256,11 @@ fn windows(node: &TypedNode, inputs: &[Option<usize>], axis: usize) -> TractResu
         }
         return Ok(BY_TRACT);
     }
-    let tracts = op.is::<SumPool>()
-        || op.is::<Downsample>()
-        || op.is::<Stft>()
-        || op.is::<WindowOnAxis>()
-        || op.is::<AffineChunkTrim>()
-        || op.is::<DiagGather>();
-    if tracts {
-        return Ok(if op.is::<SumPool>() { READS_END } else { BY_TRACT });
+    if op.is::<SumPool>() {
+        return Ok(READS_END);
+    }
+    if op.is::<Downsample>() || op.is::<Stft>() {
+        return Ok(BY_TRACT);
     }
     bail!("nothing is known of how {} streams", op.name())
 }
