@@ -14,11 +14,15 @@ unexport CONDA_PREFIX
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/.dev ## export ViT-B/16, load it in process, check, profile and run it
 	@$(BIN)/python examples/vit_dynamic_batch.py
+
+.PHONY: demo-vad
+demo-vad: $(VENV)/.dev ## stream Silero VAD with its weights, from a microphone's chunks to a picture
+	@$(BIN)/python examples/voice_activity.py --plot build/voice_activity.png
 
 .PHONY: test
 test: $(VENV)/.dev ## run the Rust and the Python tests
@@ -76,7 +80,7 @@ $(VENV)/.packages: $(VENV)/.python pyproject.toml
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.packages
-	@echo "==> Installing what we measure against: torch-to-nnef, tract, onnxruntime"
+	@echo "==> Installing what we measure against: torch-to-nnef, tract"
 	@$(BIN)/python -m pip install --quiet --group dev --group bench
 	@touch $@
 

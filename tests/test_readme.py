@@ -68,8 +68,8 @@ def test_examples_run(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("document", [README, CONTRIBUTING], ids=lambda path: path.name)
 def test_make_commands_exist(document: Path) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
-    named = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(blocks(document, "sh"))))
+    targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)", "\n".join(blocks(document, "sh"))))
 
     assert named
     assert named <= targets

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 
 from torchtract import _native
 from torchtract.capture import Capture, DynamicAxes, capture
-from torchtract.capture.axes import ranges_of
+from torchtract.capture.axes import check_pulse, ranges_of
 from torchtract.capture.guards import check_guards
 from torchtract.check.locate import Lowered
 from torchtract.debug_bundle import check_bundle_path
@@ -44,16 +44,30 @@ class TractNNEF:
             and refuse the file if they differ.
         dynamic_axes: per input name, the symbol of each dynamic axis.
         check_io_tolerance: one of tract's levels: `exact`, `close`, `approximate`, `very`,
-            `super`, `ultra`.
+            `super`, `ultra`. It holds for `check_stream` too.
+        check_stream: the symbol that streams and its value for one pulse, `{"S": 8}`: pulse the
+            model, compare streams of several lengths with what tract gives for all frames at once,
+            and refuse the file if they differ or it can't stream. The streams are made of the
+            example's own values, cropped or repeated; where all frames of the example are alike,
+            floating-point inputs are random.
+
+    Raises:
+        FormatError: `version` is none that is known.
+        PulseError: `check_stream` is not one symbol with a whole number above zero.
+        SymbolError: its symbol is not among `dynamic_axes`.
     """
 
     version: str = schema.EMBEDDED
     check_io: bool = True
     dynamic_axes: DynamicAxes = field(default_factory=dict)
     check_io_tolerance: str = "approximate"
+    check_stream: Mapping[str, SupportsIndex] | None = None
 
     def __post_init__(self) -> None:
         schema.check_version(self.version)
+        if self.check_stream is not None:
+            where = f"check_stream={self.check_stream!r}"
+            check_pulse(where, self.check_stream, self.dynamic_axes)
 
     @classmethod
     def latest_version(cls) -> str:
@@ -85,7 +99,7 @@ def export_model_to_nnef(
         output_names: one for each output tensor.
         kwargs: example keyword arguments of `forward`.
         compression_level: of a `.tgz`, 0 (none) to 9 (smallest).
-        debug_bundle_path: a `.tgz` to write if the check fails, with all that is needed to look
+        debug_bundle_path: a `.tgz` to write if `check_io` fails, with all that is needed to look
             into it: model, inputs, outputs, program, graph, report and versions.
             `torchtract replay` runs it again.
         custom_extensions: lines for the graph's head, such as `tract_assert B >= 1`.
@@ -98,7 +112,9 @@ def export_model_to_nnef(
         UnsupportedOpError: calls in the module have no counterpart; all are listed by line.
         FormatError: the graph can't be said for this version, or the file can't be written.
         MismatchError: tract gives other numbers than PyTorch; with the operation in which
-            that begins. No file is left behind.
+            that begins. Or a stream gives other numbers than all frames at once. No file is left
+            behind.
+        PulseError: the model can't stream, where `check_stream` says that it has to; likewise.
     """
     target = inference_target or TractNNEF()
     path = Path(file_path_export)
@@ -134,11 +150,13 @@ def export_model_to_nnef(
         write_archive(
             graph, unfinished, version=target.version, compression_level=compression_level
         )
+        verification = Verification(
+            model, args, kwargs or {}, lowered, unfinished, target.check_io_tolerance
+        )
         if target.check_io:
-            verification = Verification(
-                model, args, kwargs or {}, lowered, unfinished, target.check_io_tolerance
-            )
             log.info("%s", verification.run(bundle))
+        if target.check_stream is not None:
+            log.info("%s", verification.run_stream(target.check_stream))
     return path
 
 

@@ -9,14 +9,16 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 
 from torchtract import _native
+from torchtract.check.example import Example
 from torchtract.check.io import IoCheck
 from torchtract.check.locate import Lowered, locate
 from torchtract.check.report import Divergence, IoReport, finite
+from torchtract.check.stream import StreamReport, check_stream, usual_lengths
 from torchtract.check.trial import Trial, to_numpy
 from torchtract.debug_bundle import write_debug_bundle
 from torchtract.errors import EngineError, FormatError, MismatchError
@@ -69,6 +71,24 @@ class Verification:
             located = type(error)(f"{error}\n{found}")
             self._keep(debug_bundle_path, check, located)
             raise located from error
+
+    def run_stream(self, pulse: Mapping[str, SupportsIndex]) -> StreamReport:
+        """Compare streams through the model with what it gives for all frames at once.
+
+        Args:
+            pulse: the symbol that streams, and its value for one pulse.
+
+        Raises:
+            PulseError: the model can't stream, and which layer is to blame.
+            MismatchError: an output differs, and from which frame on.
+            EngineError: tract can't load, compile or run the model.
+        """
+        model = load(self.path)
+        pulsed = model.pulse(**pulse)
+        example = Example(model, self.args, self.kwargs)
+        lengths = sorted({*usual_lengths(pulsed), example.sizes[pulsed.symbol]})
+        inputs = example.for_stream(pulsed.symbol, lengths[-1])
+        return check_stream(model, inputs, pulsed=pulsed, lengths=lengths, tolerance=self.tolerance)
 
     def _reference(self) -> Trial:
         """PyTorch's outputs for the example, where tract gave none."""

@@ -15,7 +15,10 @@ from torchtract import _native
 
 __all__ = ["conditions"]
 
-_PACKAGES = ("torchtract", "torch-to-nnef", "tract", "onnxruntime", "torch", "torchvision", "numpy")
+_PACKAGES = (
+    *("torchtract", "torch-to-nnef", "tract", "onnxruntime", "torch", "torchvision"),
+    *("silero-vad", "numpy"),
+)
 
 
 def conditions() -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Comparison:
 
     def cells(self) -> tuple[str | Text, ...]:
         """The row of the table."""
-        ratio = "{:.2f} / {:.2f}".format(*self.ratios)
+        ratio = " / ".join(f"{r:.2f}" if r >= 0.01 else f"{r:.1g}" for r in self.ratios)
         target = "" if self.target is None else f"<= {self.target:.2f}"
         if self.excess_target is not None:
             minimum, median = self.excesses

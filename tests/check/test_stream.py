@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,16 @@ extension tract_symbol S;
 graph net(x) -> (y) {
     x = tract_core_external(shape = [B, 1, S], datum_type = 'f32');
     y = conv(x, [[[0.25, WEIGHT, 0.25]]], 0.0, padding = [(1, 1)]);
+}
+"""
+PAIRED = """
+extension tract_symbol B;
+extension tract_symbol S;
+graph net(x, y) -> (a, b) {
+    x = tract_core_external(shape = [B, S], datum_type = 'f32');
+    y = tract_core_external(shape = [B, 2*S], datum_type = 'f32');
+    a = x * 2.0;
+    b = y * 3.0;
 }
 """
 BATCH = load(archive(SMOOTH.replace("WEIGHT", "0.5")))
@@ -53,6 +65,45 @@ def test_given_inputs_are_used() -> None:
         check_stream(BATCH, {"x": x}, pulsed=other.pulse(S=4), lengths=[9])
 
 
+@pytest.mark.parametrize("frames", [0, 1, 7, 30])
+def test_no_stream_is_longer_than_the_given_inputs(frames: int) -> None:
+    x = np.random.default_rng(0).standard_normal((5, 1, frames)).astype(np.float32)
+    lengths = {row.length for row in check_stream(BATCH, {"x": x}, S=4).rows}
+    assert max(lengths) == frames
+    assert lengths <= set(range(frames + 1))
+
+
+def test_given_inputs_say_the_sizes_of_other_symbols() -> None:
+    random = np.random.default_rng(0)
+    x, y = (random.standard_normal((5, n)).astype(np.float32) for n in (30, 43))
+    paired = load(archive(PAIRED))
+    report = check_stream(paired, {"x": x, "y": y}, S=4)
+    assert {(row.output, row.length, row.frames) for row in report.rows} >= {
+        ("a", 21, 21),
+        ("b", 21, 42),
+    }
+    assert not report.refused
+    # Without the 5 of y, x would be random with two rows.
+    assert check_stream(paired, {"y": y}, S=4).rows
+
+
+@pytest.mark.parametrize(
+    ("inputs", "lengths", "message"),
+    [
+        ({"x": np.zeros((2, 1, 9), np.float32)}, [4, 10], "S=10 is too long .* which have S=9"),
+        ({"z": np.zeros((2, 1, 9), np.float32)}, None, "input z: unknown, the model takes x"),
+        ({"x": np.zeros((2, 9), np.float32)}, None, r"input x: B,1,S,F32: got the shape \[2, 9\]"),
+        ({"x": np.zeros((2, 2, 9), np.float32)}, None, "axis 1 must be 1"),
+        ({"x": np.zeros((2, 1, 9))}, None, "dtype must be float32"),
+        ({"x": "frames"}, None, "input x: .*(no array|lacks)"),
+    ],
+    ids=str,
+)
+def test_given_inputs_must_fit(inputs: Any, lengths: list[int] | None, message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        check_stream(BATCH, inputs, S=4, lengths=lengths)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -71,3 +122,9 @@ def test_a_check_without_a_length_is_none() -> None:
     valid = load(archive(SMOOTH.replace("WEIGHT", "0.5").replace("(1, 1)", "(0, 0)")))
     with pytest.raises(RunError, match="the batch model refuses every length"):
         check_stream(valid, S=4, lengths=[1])
+
+
+def test_a_pulsed_model_is_no_batch_model() -> None:
+    pulsed = BATCH.pulse(S=4)
+    with pytest.raises(PulseError, match="give the batch model"):
+        check_stream(pulsed, pulsed=pulsed)

@@ -15,11 +15,15 @@ import numpy as np
 import pytest
 
 import torchtract as package
-from cli.conftest import GRAPH, Record, Torchtract
+from cli.conftest import GRAPH, Record, Torchtract, WriteWav
 from torchtract.debug_bundle import write_debug_bundle
 
-COMMANDS = ["dump", "profile", "run", "check", "replay", "bench"]
+COMMANDS = [
+    *("dump", "profile", "run", "check", "replay", "bench"),
+    *("pulse", "check-stream", "stream"),
+]
 MAIN = "from torchtract.cli import main; main()"
+WITHOUT_TORCH = f"import sys; sys.modules['torch'] = None; {MAIN}"
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and pipes")
 
 
@@ -54,13 +58,17 @@ def test_the_example_in_the_help_works(
     torchtract: Torchtract,
     command: str,
     model: Path,
+    encoder: Path,
     record: Record,
+    wav: WriteWav,
     inputs: dict[str, Any],
     outputs: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(model.parent)
     model.rename("vit.nnef.tgz")
+    package.load(encoder).pulse(S=8).save("encoder_pulse8.nnef.tgz")
+    wav("audio.wav", range(30))
     record("in.npz", **inputs)
     record("out.npz", **outputs)
     report = {"report.json": '{"tolerance": "close"}'}
@@ -87,9 +95,10 @@ def test_usage_errors(torchtract: Torchtract, args: list[str]) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_missing_model(torchtract: Torchtract, command: str, record: Record, model: Path) -> None:
     missing = model / "missing.nnef.tgz"
-    recording = [record("x.npz", x=np.zeros(1))] if command == "check" else []
+    recording = str(record("x.npz", x=np.zeros(1)))
+    others = {"check": recording, "stream": recording, "pulse": "S=8", "check-stream": "S=8"}
 
-    result = torchtract(command, missing, *recording)
+    result = torchtract(command, missing, *([others[command]] if command in others else []))
 
     assert result.exit_code == 1
     assert re.fullmatch(
@@ -121,9 +130,22 @@ def test_debug_lets_the_exception_through(torchtract: Torchtract, tmp_path: Path
     assert stderr.startswith("Traceback")
 
 
+@pytest.mark.parametrize(
+    "args", [["pulse", "S=8"], ["check-stream", "S=8"], ["stream", "audio.wav", "S=8"]], ids=str
+)
+def test_streams_without_torch(encoder: Path, wav: WriteWav, args: list[str]) -> None:
+    command, *words = args
+    wav("audio.wav", range(30))
+    words = [str(encoder.parent / word) if "wav" in word else word for word in words]
+    with start(command, encoder, *words, program=WITHOUT_TORCH) as process:
+        stdout, stderr = process.communicate(timeout=60)
+
+    assert (process.returncode, stderr) == (0, "")
+    assert "y" in stdout
+
+
 def test_runs_without_torch(model: Path) -> None:
-    without_torch = f"import sys; sys.modules['torch'] = None; {MAIN}"
-    with start("dump", model, program=without_torch) as process:
+    with start("dump", model, program=WITHOUT_TORCH) as process:
         stdout, stderr = process.communicate(timeout=60)
 
     assert (process.returncode, stderr) == (0, "")

@@ -10,6 +10,7 @@ import torch
 
 from harness import export
 from streaming.attention import ATTENTION, UNLIMITED
+from streaming.pooled import assert_pool_is_right
 from streaming.refused import REFUSED
 from streaming.streamable import STREAMABLE, Case
 from torchtract import Model, PulsedModel, check_stream, load
@@ -28,6 +29,30 @@ UNWRITTEN = {
     "transposed_overlap",
     "transposed_stride_2",
     "zero_tail",
+}
+#: What counts frames for all streams of a turn alike, and images without an axis for a batch, and
+#: spectra, in which tract sees no axis for it.
+APART = {
+    *(case.name for case in ATTENTION),
+    "averaged_images",
+    "avg_pool_2d",
+    "avg_pool_ceil",
+    "avg_pool_padded_strided",
+    "avg_pool_padding_left_out",
+    "conv_reflect",
+    "conv_then_reflect",
+    "embedding_of_positions",
+    "images",
+    "pooled_images",
+    "positions",
+    "reflect_head",
+    "reflect_tail",
+    "running_maximum",
+    "running_mean",
+    "stft",
+    "stft_centred",
+    "stft_centred_in_zeros",
+    "table_of_positions",
 }
 
 
@@ -58,6 +83,8 @@ def test_streams(case: Case, tmp_path: Path) -> None:
         assert max(row.frames for row in report.rows) >= 2
         saved = tmp_path / f"pulse{pulse}.nnef.tgz"
         pulsed = model.pulse(S=pulse)
+        pool = assert_pool_is_right(model, pulsed)
+        assert (pool.apart is not None) == (case.name in APART)
         if case.name in UNWRITTEN:
             with pytest.raises(PulseError, match="tract can't write"):
                 pulsed.save(saved)

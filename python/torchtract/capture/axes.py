@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -9,9 +10,9 @@ import torch
 from torch.export import Dim
 from torch.export.dynamic_shapes import _DerivedDim
 
-from torchtract.errors import CaptureError
+from torchtract.errors import CaptureError, PulseError, SymbolError
 
-__all__ = ["DynamicAxes", "ranges_of", "resolve_axes"]
+__all__ = ["DynamicAxes", "check_pulse", "ranges_of", "resolve_axes"]
 
 #: Per input name: symbol of each dynamic axis. Negative axes count from the end.
 DynamicAxes: TypeAlias = Mapping[str, Mapping[int, "str | Dim"]]
@@ -57,6 +58,40 @@ def ranges_of(dynamic_axes: DynamicAxes) -> list[str]:
             if isinstance(symbol.max, int):
                 lines.append(f"tract_assert {symbol.__name__} <= {symbol.max}")
     return list(dict.fromkeys(lines))
+
+
+def check_pulse(where: str, pulse: object, dynamic_axes: DynamicAxes) -> None:
+    """Refuse what is no pulse of a model with these axes.
+
+    Args:
+        where: what to call it in the error.
+        pulse: the symbol that streams and its value for one pulse, `{"S": 8}`.
+        dynamic_axes: of the model.
+
+    Raises:
+        PulseError: it is not one symbol with a whole number above zero.
+        SymbolError: no axis has that symbol.
+    """
+    if not isinstance(pulse, Mapping) or len(pulse) != 1:
+        raise PulseError(
+            f"{where}: it is no pulse, since one symbol streams; give its name and its value for "
+            "one pulse, such as {'S': 8}."
+        )
+    ((symbol, frames),) = pulse.items()
+    if isinstance(frames, bool) or not hasattr(frames, "__index__"):
+        raise PulseError(
+            f"{where}: {frames!r} is no pulse, since a pulse has a fixed number of frames; "
+            "give an int."
+        )
+    if operator.index(frames) < 1:
+        raise PulseError(f"{where}: a pulse has at least one frame; give a number from 1 on.")
+    axes = [symbol for axes in dynamic_axes.values() for symbol in axes.values()]
+    names = list(dict.fromkeys(s.__name__ if isinstance(s, Dim) else s for s in axes))
+    if symbol not in names:
+        raise SymbolError(
+            f"{where}: {symbol!r} can't stream, since no dynamic axis is called so; "
+            f"name one of dynamic_axes ({', '.join(map(str, names)) or 'which has none'})."
+        )
 
 
 def _text(symbol: object) -> str:

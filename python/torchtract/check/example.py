@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 
-from torchtract.errors import RunError
+from torchtract.errors import ConstantReferenceWarning, RunError
 from torchtract.runtime import Model
 from torchtract.sizes import Assertion, allowed, evaluate, resize
 
@@ -53,6 +54,29 @@ class Example:
         args, kwargs = pytree.tree_unflatten(leaves, self._structure)
         return args, kwargs
 
+    def for_stream(self, symbol: str, length: int) -> dict[str, torch.Tensor]:
+        """Inputs by name for a stream: the example's own values at a length of its symbol.
+
+        Where all frames of the example are alike, nothing that a stream gets wrong about time
+        would show. Then there is none for inputs of floating-point numbers, whose values are free;
+        without any such input, a `ConstantReferenceWarning` tells so.
+        """
+        args, kwargs = self.at({**self.sizes, symbol: length})
+        leaves = pytree.tree_leaves((args, kwargs))
+        named = {f.name: leaves[i] for i, f in zip(self._tensors, self._model.inputs, strict=True)}
+        axes = {f.name: f.shape.index(symbol) for f in self._model.inputs if symbol in f.shape}
+        if any(_changes(named[name], axis) for name, axis in axes.items()):
+            return named
+        free = [name for name in axes if named[name].is_floating_point()]
+        if not free:
+            warnings.warn(
+                f"check_stream: all frames of the example are alike along {symbol}, so this check "
+                "shows little; pass an example with several different frames.",
+                ConstantReferenceWarning,
+                stacklevel=4,
+            )
+        return {name: x for name, x in named.items() if name not in free}
+
     def other_sizes(self) -> Iterator[dict[str, int]]:
         """Sizes to try beside the example's own, no two symbols in step."""
         choices = {symbol: self._choices(symbol) for symbol in self.sizes}
@@ -76,3 +100,8 @@ class Example:
 
     def _allowed(self, sizes: Mapping[str, int]) -> bool:
         return allowed(sizes, self._assertions)
+
+
+def _changes(tensor: torch.Tensor, axis: int) -> bool:
+    """Whether its slices along an axis differ."""
+    return bool((tensor != tensor.narrow(axis, 0, 1)).any())

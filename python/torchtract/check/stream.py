@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -16,9 +16,10 @@ from torchtract.check.report import printed
 from torchtract.errors import EngineError, MismatchError, PulseError, RunError, SymbolError
 from torchtract.runtime import Fact, Model, PulsedModel, PulsedRunnable, Runnable
 from torchtract.runtime.arrays import as_array
+from torchtract.runtime.chunks import Collected, chunk_of, frames_per_unit
 from torchtract.sizes import Assertion, allowed, evaluate
 
-__all__ = ["StreamReport", "StreamRow", "check_stream"]
+__all__ = ["StreamReport", "StreamRow", "check_stream", "usual_lengths"]
 
 _Array = npt.NDArray[Any]
 #: Sizes of symbols other than the stream's, in order of preference.
@@ -64,6 +65,10 @@ class StreamReport:
         """Largest absolute difference in any frame."""
         return max((row.comparison.max_abs for row in self.rows), default=0.0)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return asdict(self)
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = Table(title=f"streams against the batch model ({self.tolerance})")
         table.title_justify = "left"
@@ -99,10 +104,11 @@ def check_stream(
 
     Args:
         model: the batch model.
-        inputs: long enough values for some inputs, by name; random ones are made for others:
-            normal, and integers 0 or 1.
+        inputs: values for some inputs, by name, cropped to each length; random ones are made for
+            others: normal, and integers 0 or 1. Other symbols than the stream's have the sizes
+            that are given here.
         lengths: values of the stream's symbol; without any, none, one, some around the pulse
-            and its multiples, and a long one.
+            and its multiples, and a long one, none longer than `inputs`.
         tolerance: one of tract's levels; see `check_io`.
         seed: of the random inputs and chunks.
         pulsed: the pulsed model, where there is one already.
@@ -112,9 +118,10 @@ def check_stream(
         A row for each output of each stream.
 
     Raises:
-        PulseError: the model can't stream.
+        PulseError: the model can't stream, or does so already.
         MismatchError: an output differs in number of frames or in values, and from which frame on.
-        RunError: the batch model refuses every length.
+        RunError: the batch model refuses every length, `inputs` don't fit the model, or are
+            shorter than a length.
         ValueError: there is no such tolerance level.
     """
     if tolerance not in LEVELS:
@@ -122,14 +129,30 @@ def check_stream(
             f"tolerance={tolerance!r}: there is no such level; use one of {', '.join(LEVELS)}."
         )
     pulsed = pulsed or model.pulse(**pulse)
+    if isinstance(model, PulsedModel):
+        raise PulseError("model: it is pulsed already; give the batch model that it was made from")
     if not isinstance(pulsed, PulsedModel):
         raise PulseError("pulsed: it is no pulsed model; pulse it, model.pulse(S=8)")
-    check = _Check(model, pulsed, dict(inputs or {}), tolerance, seed)
+    if _signature(pulsed) != _signature(model) or pulsed.symbol not in model.symbols:
+        raise PulseError(
+            f"pulsed: it is of another model, since it takes and gives {_signature(pulsed)} for "
+            f"any {pulsed.symbol}, and model {_signature(model)}; give what it was made from"
+        )
+    check = _Check(model, pulsed, inputs or {}, tolerance, seed)
     for length in check.lengths() if lengths is None else lengths:
         check.run(length)
     if not check.rows:
         raise RunError(f"the batch model refuses every length: {check.refused[0]}")
     return StreamReport(tuple(check.rows), tuple(check.refused), tolerance)
+
+
+def usual_lengths(pulsed: PulsedModel) -> list[int]:
+    """Lengths below, at and above what a pulse and the delay make special, in order."""
+    pulse = pulsed.pulse_size
+    behind = max(-(-s.delay * pulse // s.pulse) for s in pulsed.output_streams.values() if s)
+    special = [0, 1, 2, pulse - 1, pulse, pulse + 1, 2 * pulse, behind, behind + 1]
+    long = [3 * pulse + 2, 5 * pulse, behind + 6 * pulse + 3, behind + 12 * pulse - 1]
+    return sorted({*special, *long})
 
 
 class _Check:
@@ -139,7 +162,7 @@ class _Check:
         self,
         model: Model,
         pulsed: PulsedModel,
-        values: dict[str, Any],
+        values: Mapping[str, Any],
         tolerance: str,
         seed: int,
     ) -> None:
@@ -149,32 +172,35 @@ class _Check:
         self._pulsed = pulsed
         self._batch: Runnable = model.compile()
         self._runnable: PulsedRunnable = pulsed.compile()
-        self._values = values
+        self._values = {name: as_array(name, value) for name, value in values.items()}
+        self._given_sizes = self._sizes_of_values()
         self._tolerance = tolerance
         self._random = np.random.default_rng(seed)
         self._assertions = [Assertion.parse(text) for text in model.assertions]
 
     def lengths(self) -> list[int]:
-        """Lengths below, at and above what a pulse and the delay make special."""
-        pulse = self._pulsed.pulse_size
-        behind = max(
-            -(-s.delay * pulse // s.pulse) for s in self._pulsed.output_streams.values() if s
-        )
-        special = [0, 1, 2, pulse - 1, pulse, pulse + 1, 2 * pulse, behind, behind + 1]
-        long = [3 * pulse + 2, 5 * pulse, behind + 6 * pulse + 3, behind + 12 * pulse - 1]
-        return sorted(dict.fromkeys(n for n in (*special, *long) if n >= 0))
+        """The usual lengths, as far as the given inputs go."""
+        usual = usual_lengths(self._pulsed)
+        longest = self._given_sizes.get(self._pulsed.symbol, usual[-1])
+        return sorted({min(n, longest) for n in usual})
 
     def run(self, length: int) -> None:
         """Streams at one length, and compares."""
+        symbol = self._pulsed.symbol
+        if length > (longest := self._given_sizes.get(symbol, length)):
+            raise RunError(
+                f"lengths: {symbol}={length} is too long for the given inputs, which have "
+                f"{symbol}={longest}; give longer ones, or no such length"
+            )
         sizes = self._sizes(length)
         inputs = {fact.name: self._input(fact, sizes) for fact in self._model.inputs}
         try:
             expected = self._batch.run(inputs)
         except (RunError, SymbolError) as error:
-            self.refused.append(f"{self._pulsed.symbol}={length}: {error}")
+            self.refused.append(f"{symbol}={length}: {error}")
             return
         for chunks in (self._at_random(length), [length]):
-            where = f"{self._pulsed.symbol}={length} in chunks of {_told(chunks)}"
+            where = f"{symbol}={length} in chunks of {_told(chunks)}"
             try:
                 actual = self._stream(inputs, chunks)
             except SymbolError as error:
@@ -189,9 +215,26 @@ class _Check:
                 frames = self._frames(name, batch)
                 self.rows.append(StreamRow(name, length, _told(chunks), frames, comparison))
 
+    def _sizes_of_values(self) -> dict[str, int]:
+        """The size of each symbol that the given inputs are long enough for."""
+        facts = {fact.name: fact for fact in self._model.inputs}
+        sizes: dict[str, int] = {}
+        for name, value in self._values.items():
+            if name not in facts:
+                raise RunError(f"input {name}: unknown, the model takes {', '.join(facts)}")
+            if value.ndim != len(facts[name].shape):
+                raise RunError(f"input {facts[name]}: got the shape {list(value.shape)}")
+            axis, unit = self._pulsed.input_streams[name], frames_per_unit(self._pulsed, name)
+            for i, (symbol, size) in enumerate(zip(facts[name].shape, value.shape, strict=True)):
+                if axis and unit and i == axis.axis:
+                    symbol, size = self._pulsed.symbol, size // unit
+                if symbol in self._model.symbols:
+                    sizes[str(symbol)] = min(size, sizes.get(str(symbol), size))
+        return sizes
+
     def _sizes(self, length: int) -> dict[str, int]:
         """A size for each symbol of the batch model, such that its assertions hold."""
-        sizes = {self._pulsed.symbol: length}
+        sizes = {**self._given_sizes, self._pulsed.symbol: length}
         for symbol in self._model.symbols:
             if symbol not in sizes:
                 choices = ({**sizes, symbol: n} for n in _SIZES)
@@ -202,12 +245,18 @@ class _Check:
     def _input(self, fact: Fact, sizes: Mapping[str, int]) -> _Array:
         shape = [n if isinstance(n, int) else evaluate(n, sizes) for n in fact.shape]
         if fact.name in self._values:
-            given = as_array(fact.name, self._values[fact.name])
-            return np.ascontiguousarray(given[tuple(slice(n) for n in shape)])
+            known = zip(fact.shape, shape, strict=True)
+            cut = tuple(slice(n if isinstance(size, str) else None) for size, n in known)
+            return np.ascontiguousarray(self._values[fact.name][cut])
         dtype = np.dtype(fact.dtype)
-        if dtype.kind in "biu":
-            return self._random.integers(0, 2, shape).astype(dtype)
-        return self._random.standard_normal(shape).astype(dtype)
+        try:
+            if dtype.kind in "biu":
+                return self._random.integers(0, 2, shape).astype(dtype)
+            return self._random.standard_normal(shape).astype(dtype)
+        except (MemoryError, ValueError) as error:
+            raise RunError(
+                f"input {fact}: no random one of {shape} can be made: {error}"
+            ) from error
 
     def _at_random(self, length: int) -> list[int]:
         chunks: list[int] = []
@@ -221,34 +270,14 @@ class _Check:
         streams = self._pulsed.input_streams
         fixed = {name: x for name, x in inputs.items() if streams[name] is None}
         stream = self._runnable.stream(fixed)
-        pieces: dict[str, list[_Array]] = {fact.name: [] for fact in self._pulsed.outputs}
-        for chunk in self._cut(inputs, chunks):
-            self._gather(pieces, stream.push(**chunk))
-        self._gather(pieces, stream.flush())
-        return {name: self._joined(name, arrays) for name, arrays in pieces.items()}
-
-    def _cut(self, inputs: Mapping[str, _Array], chunks: list[int]) -> Iterator[dict[str, _Array]]:
+        collected = Collected(self._pulsed)
         start = 0
         for chunk in chunks:
-            cut = {}
-            for name, axis in self._pulsed.input_streams.items():
-                if axis is not None:
-                    unit = axis.pulse // self._pulsed.pulse_size
-                    frames = slice(start * unit, (start + chunk) * unit)
-                    cut[name] = inputs[name][(slice(None),) * axis.axis + (frames,)]
-            yield cut
+            frames = chunk_of(self._pulsed, inputs, start, start + chunk)
+            collected.add(stream.push(**frames))
             start += chunk
-
-    @staticmethod
-    def _gather(pieces: dict[str, list[_Array]], outputs: Any) -> None:
-        arrays = outputs if isinstance(outputs, tuple) else (outputs,)
-        for known, array in zip(pieces.values(), arrays, strict=True):
-            if array is not None:
-                known.append(array)
-
-    def _joined(self, name: str, arrays: list[_Array]) -> _Array:
-        axis = self._pulsed.output_streams[name]
-        return arrays[-1] if axis is None else np.concatenate(arrays, axis.axis)
+        collected.add(stream.flush())
+        return collected.joined()
 
     def _frames(self, name: str, array: _Array) -> int:
         axis = self._pulsed.output_streams[name]
@@ -283,6 +312,10 @@ class _Check:
         )
         wrong = (i for i, (a, e) in enumerate(frames) if not compare(a, e, tolerance).ok)
         return next(wrong, 0)
+
+
+def _signature(model: Model) -> str:
+    return ", ".join(f"{fact.name}: {fact.dtype}" for fact in (*model.inputs, *model.outputs))
 
 
 def _told(chunks: list[int]) -> str:

@@ -12,10 +12,13 @@ import typer
 import torchtract
 from torchtract.cli.bench import bench
 from torchtract.cli.check import check
+from torchtract.cli.check_stream import check_stream
 from torchtract.cli.dump import dump
 from torchtract.cli.profile import profile
+from torchtract.cli.pulse import pulse
 from torchtract.cli.replay import replay
 from torchtract.cli.run import run
+from torchtract.cli.stream import stream
 
 _EXAMPLES: dict[Callable[..., None], str] = {
     dump: "torchtract dump --set B=3 vit.nnef.tgz",
@@ -24,6 +27,9 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     check: "torchtract check vit.nnef.tgz in.npz out.npz",
     replay: "torchtract replay debug.tgz",
     bench: "torchtract bench --set B=3 --threads 2 vit.nnef.tgz",
+    pulse: "torchtract pulse encoder.nnef.tgz S=8 -o encoder_pulse8.nnef.tgz",
+    check_stream: "torchtract check-stream encoder.nnef.tgz S=8",
+    stream: "torchtract stream encoder_pulse8.nnef.tgz audio.wav -o out.npz",
 }
 
 app = typer.Typer(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from time import perf_counter
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from torchtract.check.report import finite
 from torchtract.errors import TorchTractError
 from torchtract.runtime.tables import Table
 
-__all__ = ["brief_errors", "doing", "print_json", "show", "warn"]
+__all__ = ["brief_errors", "doing", "print_json", "progress", "show", "warn"]
 
+_SECONDS_BETWEEN_DRAWINGS = 0.1
 _LONGEST_CELL = 150
 """On a terminal. Only properties are longer: `torchtract.modules` has thousands of characters."""
 
@@ -46,6 +49,35 @@ def doing(what: str) -> Iterator[None]:
     # No spinner: it would be a second thread beside what is measured.
     with Live(Text(f"{what} ..."), console=console, auto_refresh=False, transient=True):
         yield
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Shows on the terminal how far something has come, until it is done.
+
+    Yields:
+        A function that takes how much of `total` is done, and a few words about it.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    # As above, no second thread: what is done draws the line, though not each time.
+    with Progress(
+        *columns,
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task(what, total=total, note="")
+        drawn = 0.0
+
+        def advance(done: int, note: str) -> None:
+            nonlocal drawn
+            if perf_counter() - drawn > _SECONDS_BETWEEN_DRAWINGS:
+                bar.update(task, completed=done, note=note, refresh=True)
+                drawn = perf_counter()
+
+        yield advance
 
 
 @contextlib.contextmanager

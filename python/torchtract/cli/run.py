@@ -11,12 +11,19 @@ import numpy.typing as npt
 import typer
 
 from torchtract.cli.arrays import read_npz, write_npz
-from torchtract.cli.options import Debug, ModelPath, Settings, Threads, open_model
+from torchtract.cli.options import (
+    Debug,
+    ModelPath,
+    Settings,
+    Threads,
+    check_output_path,
+    open_model,
+)
 from torchtract.cli.output import brief_errors, doing, show
 from torchtract.runtime import Fact
 from torchtract.runtime.tables import Table
 
-__all__ = ["run"]
+__all__ = ["run", "summary"]
 
 
 def run(
@@ -38,7 +45,7 @@ def run(
     The outputs are written to a file, if one is named, and summed up.
     """
     with brief_errors(debug):
-        _check_output_path(output_path, (path, input_path))
+        check_output_path(output_path, (path, input_path))
         model = open_model(path, settings)
         inputs = read_npz(input_path) if input_path else {}
         with doing("Compiling"):
@@ -47,20 +54,11 @@ def run(
             outputs = runnable.run(inputs)
         if output_path is not None:
             write_npz(output_path, outputs)
-        show(_summary(outputs, output_path))
+        show(summary(outputs, output_path))
 
 
-def _check_output_path(output: Path | None, inputs: tuple[Path | None, ...]) -> None:
-    if output is None or not output.exists():
-        return
-    for path in inputs:
-        if path is not None and path.exists() and path.samefile(output):
-            raise typer.BadParameter(
-                f"{output} is read by this run: choose another file.", param_hint="'--output'"
-            )
-
-
-def _summary(outputs: Mapping[str, npt.NDArray[Any]], written_to: Path | None) -> Table:
+def summary(outputs: Mapping[str, npt.NDArray[Any]], written_to: Path | None) -> Table:
+    """A table of outputs: their shapes, and what values they have."""
     title = "outputs" if written_to is None else f"outputs, written to {written_to}"
     columns = ("output", "shape and type", ">min", ">mean", ">max")
     return Table(title, columns, tuple(_row(name, array) for name, array in outputs.items()))

@@ -13,8 +13,9 @@ from torchtract.errors import PulseError, RunError
 from torchtract.runtime.fact import Fact
 from torchtract.runtime.model import Model
 from torchtract.runtime.origin import Origin
+from torchtract.runtime.pool import StreamPool
 from torchtract.runtime.runnable import Runnable
-from torchtract.runtime.stream import Stream
+from torchtract.runtime.stream import Stream, checked_rate
 from torchtract.runtime.symbols import symbol_values
 from torchtract.runtime.tables import Table
 
@@ -70,6 +71,16 @@ class PulsedModel(Model):
     def delay(self) -> int:
         """Frames that the latest output comes behind: the largest of `output_streams`' delays."""
         return max(stream.delay for stream in self.output_streams.values() if stream)
+
+    @property
+    def latency(self) -> int:
+        """Frames of the symbol from a frame's arrival to its output at the latest."""
+        behind = [
+            -(-stream.delay * self.pulse_size // stream.pulse)
+            for stream in self.output_streams.values()
+            if stream
+        ]
+        return max(behind) + self.pulse_size - 1
 
     def pulse(self, /, **pulse: SupportsIndex) -> PulsedModel:
         """Refuses: one symbol streams, and one does already.
@@ -152,21 +163,59 @@ class PulsedRunnable(Runnable):
         self.model = model
         self.stream_inputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.inputs())
 
-    def stream(self, fixed: Mapping[str, Any] | None = None, /, **named: Any) -> Stream:
+    def stream(
+        self,
+        fixed: Mapping[str, Any] | None = None,
+        /,
+        *,
+        rate: float | None = None,
+        **named: Any,
+    ) -> Stream:
         """Begins a stream.
 
         Args:
             fixed: a value for each input that does not stream, by name.
-            named: more of them.
+            rate: frames in a second, counted as `Stream.position` is: 16000 samples, 100 feature
+                frames. With it, `Stream.seconds` and `Stream.latency_seconds` tell time.
+            named: more fixed values. That of an input called ``rate`` goes into `fixed`.
 
         Raises:
-            RunError: one is missing, unknown, streams, or does not fit the model.
+            RunError: a value is missing, unknown, of an input that streams, or does not fit the
+                model.
+            ValueError: `rate` is not above zero, or not finite.
+            TypeError: it is no number.
         """
-        fixed = {**(fixed or {}), **named}
+        values = self.fixed_values({**(fixed or {}), **named})
+        rate = None if rate is None else checked_rate(rate)
+        return Stream(self._pulsed.stream(values), self, rate)
+
+    def streams(self, capacity: int, *, batched: bool | None = None) -> StreamPool:
+        """Makes room for many streams, which come and go, and share the network's turns.
+
+        Args:
+            capacity: how many there may be at once.
+            batched: whether streams share turns. Without it they do, where the model lets them:
+                where nothing goes along the batch axis (one is added to a model that has none),
+                and nothing counts frames for all streams alike, as positions do.
+
+        Raises:
+            PulseError: they must share turns and can't, with the layer and the reason.
+            ValueError: `capacity` is below one.
+        """
+        if capacity < 1:
+            raise ValueError(f"streams({capacity}): room for at least one is needed")
+        return StreamPool(self._pulsed.pool(capacity, batched), self)
+
+    def fixed_values(self, fixed: Mapping[str, Any]) -> list[Any | None]:
+        """Puts values for inputs that don't stream into the inputs' order, None for the others.
+
+        Raises:
+            RunError: a name is unknown.
+        """
         if unknown := [name for name in fixed if name not in self._names]:
             takes = ", ".join(self._names)
             raise RunError(f"input {unknown[0]}: unknown, the model takes {takes}")
-        return Stream(self._pulsed.stream([fixed.get(name) for name in self._names]), self)
+        return [fixed.get(name) for name in self._names]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _compile, (self.model, self.threads)

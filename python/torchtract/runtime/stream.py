@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+import math
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, overload
 
 from torchtract import _native
 from torchtract.errors import RunError
 
 if TYPE_CHECKING:
-    from torchtract.runtime.pulsed import PulsedRunnable
+    from torchtract.runtime.pulsed import PulsedModel, PulsedRunnable
 
 
-class Stream:
-    """One stream through a pulsed model.
+@dataclass(frozen=True, eq=False, repr=False)
+class StreamSnapshot:
+    """A stream as it was at one moment. Nothing changes it: `Stream.restore` goes back to it.
+
+    Attributes:
+        position: how far the stream had come; see `Stream.position`.
+        ended: whether it was flushed.
+    """
+
+    _native: _native.Stream
+    _runnable: PulsedRunnable
+    position: int
+    ended: bool
+
+    def __repr__(self) -> str:
+        return _told("StreamSnapshot", self._runnable.model, self.position, self.ended)
+
+
+class BaseStream:
+    """What a stream of its own and one in a pool have in common.
 
     All that `push` and `flush` give, put end to end along the axis of the frames, is what the
     batch model gives for all that was pushed.
     """
 
-    def __init__(self, native: _native.Stream, runnable: PulsedRunnable) -> None:
+    def __init__(
+        self,
+        native: _native.Stream | _native.PoolStream,
+        runnable: PulsedRunnable,
+        rate: float | None = None,
+    ) -> None:
         self._native = native
         self._runnable = runnable
+        self._rate = rate
         streams = runnable.model.input_streams
         self._names = [fact.name for fact in runnable.stream_inputs if streams[fact.name]]
 
@@ -43,7 +70,7 @@ class Stream:
                 or each other; or tract fails. The stream is as it was before.
             SymbolError: the stream gets longer than an assertion of the file allows; likewise.
         """
-        return self._unpack(self._native.push(self._in_order(chunks, named)))
+        return self.unpacked(self._native.push(self._in_order(chunks, named)))
 
     def flush(self) -> Any:
         """Ends the stream and gives the frames that were still to come.
@@ -56,15 +83,11 @@ class Stream:
                 depend on what is, or tract fails. The stream is as it was before.
             SymbolError: an assertion of the file forbids the stream's length; likewise.
         """
-        return self._unpack(self._native.flush())
+        return self.unpacked(self._native.flush())
 
     def reset(self) -> None:
         """Goes back to the start, with the same values for the inputs that don't stream."""
         self._native.reset()
-
-    def fork(self) -> Stream:
-        """Gives a second stream that has come as far as this one and goes its own way."""
-        return Stream(self._native.fork(), self._runnable)
 
     @property
     def runnable(self) -> PulsedRunnable:
@@ -84,13 +107,32 @@ class Stream:
     @property
     def latency(self) -> int:
         """Frames, counted as `position` is, from a frame's arrival to its output at the latest."""
-        model = self._runnable.model
-        behind = [
-            -(-stream.delay * model.pulse_size // stream.pulse)
-            for stream in model.output_streams.values()
-            if stream
-        ]
-        return max(behind) + model.pulse_size - 1
+        return self._runnable.model.latency
+
+    @property
+    def rate(self) -> float | None:
+        """Frames in a second, counted as `position` is; None where the stream began without."""
+        return self._rate
+
+    @property
+    def seconds(self) -> float:
+        """How far the stream has come, in seconds.
+
+        Raises:
+            RunError: the stream began without a rate.
+        """
+        return self.position / self._known_rate()
+
+    @property
+    def latency_seconds(self) -> float:
+        """Seconds of stream from a frame's arrival to its output at the latest: `latency`.
+
+        What the computation takes comes on top.
+
+        Raises:
+            RunError: the stream began without a rate.
+        """
+        return self.latency / self._known_rate()
 
     @overload
     def over(self, source: AsyncIterable[Any]) -> AsyncIterator[Any]: ...
@@ -129,11 +171,85 @@ class Stream:
             raise RunError(f"input {unknown[0]}: {why}, {takes}")
         raise RunError(f"{len(chunks) + len(named)} chunks given, {takes}")
 
+    def _known_rate(self) -> float:
+        if self._rate is None:
+            raise RunError(
+                "the stream has no rate, so frames are no seconds: begin it with one, "
+                "stream(rate=16000)"
+            )
+        return self._rate
+
+    def arranged(self, chunk: Any) -> tuple[Any, ...]:
+        """What the engine takes for a chunk: an array, a tuple or a mapping of them."""
+        if isinstance(chunk, Mapping):
+            return self._in_order((), dict(chunk))
+        return self._in_order(chunk if isinstance(chunk, tuple) else (chunk,), {})
+
     @staticmethod
-    def _unpack(outputs: tuple[Any, ...]) -> Any:
+    def unpacked(outputs: tuple[Any, ...]) -> Any:
+        """What people get for the engine's outputs: the only one, or all."""
         return outputs[0] if len(outputs) == 1 else outputs
 
     def __repr__(self) -> str:
-        model = self._runnable.model
-        state = "ended" if self.ended else "open"
-        return f"Stream({state}, {model.symbol}={self.position}, pulse {model.pulse_size})"
+        return _told(type(self).__name__, self._runnable.model, self.position, self.ended)
+
+
+class Stream(BaseStream):
+    """One stream through a pulsed model.
+
+    All that `push` and `flush` give, put end to end along the axis of the frames, is what the
+    batch model gives for all that was pushed.
+    """
+
+    _native: _native.Stream
+
+    def fork(self) -> Stream:
+        """Gives a second stream that has come as far as this one and goes its own way."""
+        return Stream(self._native.fork(), self._runnable, self._rate)
+
+    def snapshot(self) -> StreamSnapshot:
+        """Gives the stream as it is now, to come back to by `restore`, as often as you like."""
+        native = self._native.fork()
+        return StreamSnapshot(native, self._runnable, native.position(), native.ended())
+
+    def restore(self, snapshot: StreamSnapshot) -> None:
+        """Goes back, or forth, to what a snapshot holds, the values of its fixed inputs included.
+
+        Args:
+            snapshot: of this stream, or of another one of the same `PulsedRunnable`.
+
+        Raises:
+            RunError: it is of another `PulsedRunnable`'s stream. The stream is as it was before.
+        """
+        if snapshot._runnable is not self._runnable:  # noqa: SLF001  (its other half)
+            raise RunError(
+                f"restore({snapshot!r}): it is of a stream through another runnable; take it of "
+                "a stream that began with the same PulsedRunnable"
+            )
+        self._native = snapshot._native.fork()  # noqa: SLF001
+
+
+def checked_rate(rate: object) -> float:
+    """Gives frames in a second as a `float`.
+
+    Raises:
+        ValueError: `rate` is not above zero, or not finite.
+        TypeError: it is no number.
+    """
+    if isinstance(rate, bool) or not isinstance(rate, Real):
+        raise TypeError(
+            f"rate: a {type(rate).__name__} is no number of frames in a second; the value of an "
+            "input that is called rate goes into the mapping: stream({'rate': value})"
+        )
+    try:
+        frames = float(rate)
+    except OverflowError:
+        frames = math.inf
+    if not 0 < frames < math.inf:
+        raise ValueError(f"rate={rate}: frames in a second are above zero and finite")
+    return frames
+
+
+def _told(kind: str, model: PulsedModel, position: int, ended: bool) -> str:
+    state = "ended" if ended else "open"
+    return f"{kind}({state}, {model.symbol}={position}, pulse {model.pulse_size})"

@@ -1,19 +1,16 @@
-//! How far a stream has come: the state of the network, and what waits before and behind it.
+//! How far a stream has come: what waits before the network, and what behind it.
 
 use std::mem;
 
 use anyhow::Context;
-use tract_core::internal::TypedSimpleState;
-use tract_core::prelude::{IntoTValue, IntoTensor, SymbolValues, TDim, TValue, TVec, Tensor};
+use tract_core::prelude::{IntoTensor, SymbolValues, TDim, TValue, TVec, Tensor};
 
 use crate::pulse::{PulsedModel, StreamAxis};
-use crate::stream::PulsedRunnable;
 use crate::tensor::to_plain;
 
-/// How far a stream has come. Its parts are cheap to clone but for `state`.
+/// How far a stream has come, the network's own state apart. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Position {
-    pub state: TypedSimpleState,
     /// Of each streaming input, the frames that don't fill a pulse yet.
     pub pending: Vec<Option<Tensor>>,
     /// The values of the symbols but the stream's, once a chunk bound them.
@@ -38,17 +35,15 @@ pub(crate) struct Progress {
 }
 
 impl Position {
-    pub fn start(runnable: &PulsedRunnable) -> anyhow::Result<Position> {
-        let pulsed = &runnable.pulsed;
-        Ok(Position {
-            state: runnable.runnable.plan.spawn()?,
+    pub fn start(pulsed: &PulsedModel) -> Position {
+        Position {
             pending: vec![None; pulsed.inputs.len()],
             symbols: None,
             pushed: 0,
             turns: 0,
             outputs: vec![Progress::default(); pulsed.outputs.len()],
             ended: false,
-        })
+        }
     }
 
     /// The symbols' values were the stream to end here.
@@ -56,19 +51,12 @@ impl Position {
         self.symbols.clone().unwrap_or_default().with(&pulsed.symbol, self.pushed)
     }
 
-    /// Computes one pulse, at the stream's `end` if that is known; gives what does not stream.
-    pub fn turn(
+    /// Takes what one pulse gave; gives back what does not stream.
+    pub fn took(
         &mut self,
         pulsed: &PulsedModel,
-        inputs: Vec<Tensor>,
-        end: Option<i64>,
+        outputs: TVec<TValue>,
     ) -> anyhow::Result<Vec<Option<TValue>>> {
-        if let Some(end) = end {
-            // tract forgets it after each turn.
-            self.state.turn_state.resolved_symbols.set(&pulsed.symbol, end);
-        }
-        let inputs: TVec<TValue> = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
-        let outputs = self.state.run(inputs)?;
         let mut fixed = vec![];
         for ((value, axis), progress) in
             outputs.into_iter().zip(&pulsed.outputs).zip(&mut self.outputs)
@@ -91,8 +79,7 @@ impl Position {
     }
 
     /// Takes the frames of each streaming output that the stream has wherever it ends from here.
-    pub fn collect(&mut self, runnable: &PulsedRunnable) -> anyhow::Result<Vec<Option<Tensor>>> {
-        let pulsed = &runnable.pulsed;
+    pub fn collect(&mut self, pulsed: &PulsedModel) -> anyhow::Result<Vec<Option<Tensor>>> {
         let values = self.values(pulsed);
         let mut outputs = vec![];
         for (i, axis) in pulsed.outputs.iter().enumerate() {

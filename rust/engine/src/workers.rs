@@ -31,6 +31,14 @@ impl Workers {
         Ok(Workers::Pool { pool: Arc::new(pool), process: process::id() })
     }
 
+    /// How many threads they are.
+    pub fn threads(&self) -> usize {
+        match self {
+            Workers::Caller => 1,
+            Workers::Pool { pool, .. } => pool.current_num_threads(),
+        }
+    }
+
     /// The same, as tract's matrix products want it.
     pub fn executor(&self) -> Executor {
         match self {

@@ -7,6 +7,7 @@ mod array;
 mod describe;
 mod engine;
 mod model;
+mod pool;
 mod pulse;
 mod runnable;
 
@@ -23,6 +24,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::model::Model;
+    #[pymodule_export]
+    use crate::pool::{Pool, PoolStream};
     #[pymodule_export]
     use crate::pulse::{PulsedModel, PulsedRunnable, Stream};
     #[pymodule_export]

@@ -11,6 +11,7 @@ use crate::array::{from_tensor, to_tensor};
 use crate::describe::{FactTuple, facts};
 use crate::engine::call;
 use crate::model::{Model, symbol_values};
+use crate::pool::Pool;
 use crate::runnable::Runnable;
 
 /// `(axis, pulse, delay)`, for each input or output that streams.
@@ -86,12 +87,25 @@ impl PulsedRunnable {
 
     /// A stream with a value for each input that does not stream, and `None` for the others.
     fn stream(&self, py: Python<'_>, fixed: Vec<Option<Bound<'_, PyAny>>>) -> PyResult<Stream> {
-        let facts = self.0.inputs().zip(fixed);
-        let fixed = facts.map(|(fact, value)| value.map(|v| to_tensor(&fact.name, &v)).transpose());
-        let fixed = fixed.collect::<PyResult<Vec<_>>>()?;
+        let fixed = fixed_inputs(&self.0, fixed)?;
         let stream = call(py, || engine::Stream::new(Arc::clone(&self.0), fixed))?;
         Ok(Stream(Mutex::new(stream)))
     }
+
+    /// Room for so many streams.
+    fn pool(&self, py: Python<'_>, capacity: usize, batched: Option<bool>) -> PyResult<Pool> {
+        let pool = call(py, || engine::Pool::new(Arc::clone(&self.0), capacity, batched))?;
+        Ok(Pool::new(pool))
+    }
+}
+
+/// Values of the inputs that don't stream, as the engine wants them.
+pub fn fixed_inputs(
+    runnable: &engine::PulsedRunnable,
+    values: Vec<Option<Bound<'_, PyAny>>>,
+) -> PyResult<Vec<Option<Tensor>>> {
+    let facts = runnable.inputs().zip(values);
+    facts.map(|(fact, value)| value.map(|v| to_tensor(&fact.name, &v)).transpose()).collect()
 }
 
 /// A stream. Threads that use it at once wait for each other.
@@ -113,8 +127,7 @@ impl Stream {
         chunks: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let names = py.detach(|| self.lock().streaming_inputs());
-        let chunks = names.iter().zip(chunks).map(|(name, chunk)| to_tensor(name, &chunk));
-        let chunks = chunks.collect::<PyResult<Vec<_>>>()?;
+        let chunks = tensors(&names, chunks)?;
         outputs(py, call(py, || self.lock().push(chunks))?)
     }
 
@@ -139,7 +152,13 @@ impl Stream {
     }
 }
 
-fn outputs(py: Python<'_>, outputs: Vec<Option<Tensor>>) -> PyResult<Bound<'_, PyTuple>> {
+/// A chunk for each input that streams.
+pub fn tensors(names: &[String], chunks: &Bound<'_, PyTuple>) -> PyResult<Vec<Tensor>> {
+    names.iter().zip(chunks).map(|(name, chunk)| to_tensor(name, &chunk)).collect()
+}
+
+/// An array for each output, `None` for one that does not stream.
+pub fn outputs(py: Python<'_>, outputs: Vec<Option<Tensor>>) -> PyResult<Bound<'_, PyTuple>> {
     let arrays = outputs.into_iter().map(|t| t.map(|t| from_tensor(py, t)).transpose());
     PyTuple::new(py, arrays.collect::<PyResult<Vec<_>>>()?)
 }

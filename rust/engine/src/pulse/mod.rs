@@ -25,6 +25,8 @@ use tract_pulse_opl::ops::PulsedAxisSlice;
 use crate::guard::{describe, guarded};
 use crate::symbol::SymbolValue;
 use crate::{Error, Model, Result, Stage};
+pub(crate) use rules::{Treatment, treatment};
+pub(crate) use translate::layer;
 use translate::{Reaches, Translator};
 
 /// The pulses that are tried for a message about the one that does not fit.

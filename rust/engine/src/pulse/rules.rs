@@ -27,7 +27,7 @@ use super::writable::settled;
 
 /// How an operator is made to stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Treatment {
+pub(crate) enum Treatment {
     /// It treats each frame by itself: a pulse of them is as good as all of them.
     PerFrame,
     /// It repeats what it is given along other axes.
@@ -80,7 +80,7 @@ pub(super) fn check_fixed(
 }
 
 /// What `node` does to the stream of `symbol` that runs through it or begins in it.
-pub(super) fn treatment(
+pub(crate) fn treatment(
     source: &TypedModel,
     node: &TypedNode,
     symbol: &Symbol,

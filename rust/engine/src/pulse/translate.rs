@@ -106,7 +106,7 @@ impl Translate<TypedFact, Box<dyn TypedOp>, PulsedFact, Box<dyn PulsedOp>> for T
 }
 
 /// The module that `node` comes from, where the file tells, and the node.
-pub(super) fn layer(source: &TypedModel, node: &TypedNode) -> String {
+pub(crate) fn layer(source: &TypedModel, node: &TypedNode) -> String {
     let told = format!("{} {}", node.op.name(), node.name);
     let modules = match source.properties.get(MODULES).map(|value| Property::new(value)) {
         Some(Ok(Property::Text(paths))) => paths,

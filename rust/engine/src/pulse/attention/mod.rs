@@ -191,12 +191,18 @@ impl Windows<'_, '_> {
                 }
             }
         }
-        let name = match sides.keys {
-            Some(_) => format!("{}.{}", self.name, node.name),
-            None => node.name.clone(),
-        };
+        let name = self.named(node);
         let stream = sides.queries.map(|axis| (axis, self.length.clone()));
         self.target.wire_node(name, Across { op, stream, delay: self.window.delay }, &inputs)
+    }
+
+    /// What is wired for `node` here.
+    fn named(&self, node: &TypedNode) -> String {
+        if node.name == self.name {
+            node.name.clone()
+        } else {
+            format!("{}.{}", self.name, node.name)
+        }
     }
 
     /// A pair in which keys outside of the stream count for nothing in `node`.
@@ -225,7 +231,7 @@ impl Windows<'_, '_> {
             _ => Tensor::zero_scalar_dt(fact.datum_type)?,
         };
         let axis = sides.keys.context("keys")?;
-        let name = format!("{}.{}.within", self.name, node.name);
+        let name = format!("{}.within", self.named(node));
         let neutral = neutral.broadcast_scalar_to_shape(&vec![1; fact.rank()])?;
         let neutral = self.target.add_const(format!("{name}.neutral"), neutral)?;
         let within = self.within(&name, fact.rank(), axis)?;

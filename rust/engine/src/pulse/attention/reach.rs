@@ -4,7 +4,7 @@
 //! the stream's start and far from it; what comes from the stream is taken to be unknown. A key
 //! that can't change a query's result need not be there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use anyhow::{Context, ensure};
@@ -20,8 +20,9 @@ use super::sides::{self, Sides};
 /// Frames that a query may see on either side: more are taken for all.
 const FARTHEST: usize = 1024;
 
-/// A position far from the stream's start, and no multiple of what chunks are long.
-const FAR: i64 = 1_000_003;
+/// Positions that are looked at: the stream's start, and some far from it, no multiples of what
+/// chunks are long.
+const PLACES: [i64; 3] = [0, 10_007, 1_000_003];
 
 /// Queries that are looked at together.
 const BLOCK: usize = 64;
@@ -121,7 +122,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Looks at `dense` keys from the start on, and at as many far from it.
+    /// Looks at `dense` keys at each place, and at some keys far from these.
     fn new(
         source: &TypedModel,
         node: &TypedNode,
@@ -129,17 +130,21 @@ impl Seen {
         dense: usize,
     ) -> TractResult<Seen> {
         let width = i64::try_from(dense)?;
-        let mut positions: Vec<i64> = (0..width).collect();
-        let powers = || (0..).map(|power| 1 << power).skip_while(|step| *step <= width);
-        let mut gaps: Vec<i64> = powers().take_while(|step| *step < FAR - width).collect();
-        gaps.reverse();
-        positions.extend(gaps.iter().map(|step| FAR - step));
-        let far = positions.len();
-        positions.extend(FAR..FAR + width);
-        positions.extend(powers().take(20).map(|step| FAR + width + step));
+        let mut positions = BTreeSet::new();
+        for place in PLACES {
+            let gaps = || (0..20).map(|power| 1 << power);
+            positions.extend(place..place + width);
+            positions.extend(gaps().map(|gap| place + width + gap));
+            positions.extend(gaps().map(|gap| place - gap).filter(|at| *at >= 0));
+        }
+        let positions: Vec<i64> = positions.into_iter().collect();
         // Of these queries all keys around are among the positions.
-        let queries = [0..dense / 2, far + dense / 4..far + dense * 3 / 4];
-        let steady = queries[1].len();
+        let queries = PLACES.map(|place| {
+            let first = positions.partition_point(|at| *at < place);
+            let early = if place == 0 { 0 } else { dense / 4 };
+            first + early..first + early + dense / 2
+        });
+        let steady = dense / 2;
         let mut sampler = Sampler::new(source, symbol, positions);
         let mut rows = vec![];
         for all in queries {
