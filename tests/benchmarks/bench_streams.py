@@ -123,9 +123,7 @@ def test_many_streams(report: Report, rounds: Callable[[int], int], archive: Pat
         "a pool, two threads": model.compile(threads=2).streams(STREAMS, batched=True),
         "two threads, a state each": model.compile(threads=2).streams(STREAMS, batched=False),
     }
-    chunks = {
-        name: {pool.stream(): x[i] for i in range(STREAMS)} for name, pool in pools.items()
-    }
+    chunks = {name: {pool.stream(): x[i] for i in range(STREAMS)} for name, pool in pools.items()}
     for _ in range(12):
         expected = [stream.push(x[i]) for i, stream in enumerate(alone)]
         for name, pool in pools.items():
