@@ -104,7 +104,6 @@ def backwards() -> list[Case]:
             "last_state", Apply(lambda m, x: m.rnn(x)[1][0], rnn=nn.LSTM(3, 4, batch_first=True)), X
         ),
         Case("outputs_and_state", nn.GRU(3, 4, batch_first=True), X),
-        Case("reflect", conv(padding=1, padding_mode="reflect"), X),
         Case("circular", conv(padding=1, padding_mode="circular"), X),
         Case("roll", lambda x: x.roll(1, 1), X),
         Case("roll_back", lambda x: torch.cat([x[:, 2:], x[:, :2]], 1), X),
@@ -156,7 +155,6 @@ def lengths() -> list[Case]:
             (2, 6),
         ),
         Case("no_whole_pool", Channels(nn.MaxPool1d(3)), X, (4, 2)),
-        Case("padded_average", Channels(nn.AvgPool1d(3, 1, 1)), X),
     ]
 
 

@@ -119,6 +119,16 @@ def convolutions() -> list[Case]:
         Case("conv_depthwise", Channels(nn.Conv1d(3, 3, 5, groups=3, padding=2)), X),
         Case("conv_padding_same_string", conv(kernel=5, padding="same"), X),
         Case("conv_wide_padding", conv(padding=4), X),
+        Case("conv_reflect", conv(padding=1, padding_mode="reflect"), X, asserts=("S >= 2",)),
+        Case("reflect_head", Channels(nn.ReflectionPad1d((3, 0))), X, asserts=("S >= 4",)),
+        Case("reflect_tail", Channels(nn.ReflectionPad1d((0, 2))), X, asserts=("S >= 3",)),
+        Case(
+            "conv_then_reflect",
+            Channels(nn.Conv1d(3, 4, 3), nn.ReflectionPad1d((2, 4)), nn.Conv1d(4, 3, 2)),
+            X,
+            (4, 1, 3),
+            asserts=("S >= 7",),
+        ),
         Case("conv_replicate", conv(padding=1, padding_mode="replicate"), X, (4, 2)),
         Case(
             "conv2d",
@@ -174,12 +184,66 @@ def pools() -> list[Case]:
         Case("max_pool_padded", Channels(nn.MaxPool1d(3, 2, 1)), X, (4, 2)),
         Case("avg_pool", Channels(nn.AvgPool1d(2)), X, (4, 2)),
         Case("avg_pool_overlap", Channels(nn.AvgPool1d(3, 1)), X),
+        Case("avg_pool_padded", Channels(nn.AvgPool1d(3, 1, 1)), X, (4, 1, 3)),
+        Case(
+            "avg_pool_padding_left_out",
+            Channels(nn.AvgPool1d(5, 1, 2, count_include_pad=False)),
+            X,
+            (4, 1, 3),
+        ),
+        Case(
+            "avg_pool_padded_strided",
+            Channels(nn.AvgPool1d(4, 2, 1, count_include_pad=False)),
+            X,
+            (4, 2),
+            asserts=("S >= 2",),
+        ),
+        Case("avg_pool_ceil", Channels(nn.AvgPool1d(3, 2, 1, ceil_mode=True)), X, (4, 2)),
+        Case(
+            "avg_pool_2d",
+            lambda x: F.avg_pool2d(x.unsqueeze(1), 3, 1, 1, count_include_pad=False),
+            frames(2, 11, 6),
+        ),
+        Case(
+            "every_second_of_every_second", Apply(twice_every_second, fc=nn.Linear(3, 3)), X, (4, 8)
+        ),
         Case("every_second", lambda x: x[:, ::2], X, (4, 2)),
         Case("every_third_from_1", lambda x: x[:, 1::3], X, (3, 6)),
         Case("unstack", lambda x: x.reshape(x.shape[0], x.shape[1] * 2, 2), frames(2, 11, 4)),
         Case("flatten", lambda x: x.flatten(1), X),
         Case("repeat_interleave", lambda x: x.repeat_interleave(2, 1), X),
     ]
+
+
+def twice_every_second(m: Any, x: Tensor) -> Tensor:
+    y: Tensor = m.fc(x[:, ::2])[:, ::2]
+    return y
+
+
+def spectra() -> list[Case]:
+    signal, axes = frames(2, 40), ({0: "B", 1: "S"},)
+    return [
+        Case("stft", power(center=False), signal, (4, 8), axes, ("S >= 8",)),
+        Case("stft_centred", power(center=True), signal, (4, 8), axes, ("S >= 5",)),
+        Case(
+            "stft_centred_in_zeros",
+            power(center=True, pad_mode="constant"),
+            signal,
+            (4, 8),
+            axes,
+        ),
+    ]
+
+
+HANN = torch.hann_window(8)
+
+
+def power(**options: Any) -> Callable[[Tensor], Tensor]:
+    def spectrogram(x: Tensor) -> Tensor:
+        spectrum = torch.stft(x, 8, 4, window=HANN, return_complex=True, **options)
+        return torch.view_as_real(spectrum).pow(2).sum(-1)
+
+    return spectrogram
 
 
 def memory() -> list[Case]:
@@ -219,6 +283,8 @@ def memory() -> list[Case]:
         ),
         Case("cumsum", lambda x: x.cumsum(1), X),
         Case("running_mean", running_mean, X),
+        Case("running_maximum", lambda x: x.cummax(1)[0], X),
+        Case("running_product", lambda x: x.cumprod(1), X),
         Case("conv_cumsum", nn.Sequential(conv(), Apply(lambda _, x: x.cumsum(1))), X),
     ]
 
@@ -297,4 +363,11 @@ def expanded(m: Any, x: Tensor) -> Tensor:
     return y + 0.5
 
 
-STREAMABLE = [*pointwise(), *convolutions(), *pools(), *memory(), *several_paths()]
+STREAMABLE = [
+    *pointwise(),
+    *convolutions(),
+    *pools(),
+    *spectra(),
+    *memory(),
+    *several_paths(),
+]

@@ -5,7 +5,7 @@ use std::mem;
 use anyhow::Context;
 use tract_core::prelude::{IntoTensor, SymbolValues, TDim, TValue, TVec, Tensor};
 
-use crate::pulse::{Count, PulsedModel, StreamAxis};
+use crate::pulse::{PulsedModel, StreamAxis};
 use crate::tensor::to_plain;
 
 /// How far a stream has come, the network's own state apart. Cheap to clone.
@@ -124,13 +124,12 @@ impl Position {
 impl PulsedModel {
     /// Whether no stream may end at this length.
     pub(crate) fn is_irregular(&self, units: i64) -> bool {
-        self.irregular.contains(&(units / self.count.unit))
+        self.irregular.contains(&units)
     }
 
     /// Frames in all of a stream that is `units` long.
     pub(crate) fn length(&self, axis: &StreamAxis, units: i64) -> anyhow::Result<i64> {
-        let Count { symbol, unit, .. } = &self.count;
-        axis.length.eval_to_i64(&SymbolValues::default().with(symbol, units / unit))
+        axis.length.eval_to_i64(&SymbolValues::default().with(&self.symbol, units))
     }
 }
 

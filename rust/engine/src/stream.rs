@@ -155,8 +155,7 @@ impl PulsedModel {
     /// Tells `state` where the stream ends, if that is known; tract forgets it after each turn.
     pub(crate) fn bind_end(&self, state: &mut TypedSimpleState, end: Option<i64>) {
         if let Some(end) = end {
-            let length = end / self.count.unit;
-            state.turn_state.resolved_symbols.set(&self.count.symbol, length);
+            state.turn_state.resolved_symbols.set(&self.symbol, end);
         }
     }
 }

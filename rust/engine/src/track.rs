@@ -150,12 +150,6 @@ impl Track {
             );
             bail!(Error::new(Stage::Symbol, message));
         }
-        let unit = pulsed.count.unit;
-        ensure!(
-            n % unit == 0,
-            "{symbol}={n}: attention sees chunks of {unit} frames, and the last is not full: a \
-             stream's length must be a multiple of {unit}"
-        );
         Ok(())
     }
 

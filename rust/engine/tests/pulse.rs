@@ -36,6 +36,22 @@ const PAIRS: &str = "
         y = conv(x, [[[1.0, 1.0]]], 0.0, stride = [2], padding = [(0, 0)]);
     }";
 
+const ATTENTION: &str = "
+    extension tract_symbol S;
+    graph net(x) -> (y) {
+        x = tract_core_external(shape = [1, 1, S], datum_type = 'f32');
+        range = tract_core_range(start = 0, end = S, step = 1);
+        keys = tract_core_bitand(range, range);
+        queries = unsqueeze(keys, axes = [1]);
+        before = sub(queries, unsqueeze(keys, axes = [0]));
+        past = ge(before, tract_core_cast(0, to = 'i64'));
+        near = lt(before, tract_core_cast(WINDOW, to = 'i64'));
+        seen = unsqueeze(and(past, near), axes = [0]);
+        scores = tract_core_einsum([x, x], expr = 'abm,abn->amn', acc = 'f32');
+        weights = softmax(select(seen, scores, -inf), axes = [2]);
+        y = tract_core_einsum([weights, x], expr = 'amn,abn->abm', acc = 'f32');
+    }";
+
 const ONE_THREAD: CompileOptions = CompileOptions { threads: 1 };
 
 fn model(graph: &str) -> Model {
@@ -78,6 +94,26 @@ fn a_stream_gives_what_the_batch_model_gives() {
     got.extend(values(&stream.flush().unwrap()));
     let whole = batch.compile(ONE_THREAD).unwrap().run(vec![frames(&input)]).unwrap();
     assert_eq!(got, values(&[Some(whole[0].clone())]));
+}
+
+#[test]
+fn attention_within_a_window_streams_and_attention_to_all_is_refused() {
+    let batch = model(&ATTENTION.replace("WINDOW", "3"));
+    let input: Vec<f32> = (0..11u8).map(|i| f32::from(i * i % 7)).collect();
+    let whole = batch.compile(ONE_THREAD).unwrap().run(vec![frames(&input)]).unwrap();
+    let whole = values(&[Some(whole[0].clone())]);
+    for pulse in [1, 2, 5, 16] {
+        let pulsed = batch.pulse("S", pulse).unwrap();
+        assert_eq!(pulsed.outputs()[0].as_ref().unwrap().delay, 0);
+        let mut stream = stream(&pulsed);
+        let mut got = values(&stream.push(vec![frames(&input[..7])]).unwrap());
+        got.extend(values(&stream.push(vec![frames(&input[7..])]).unwrap()));
+        got.extend(values(&stream.flush().unwrap()));
+        assert_eq!(got.len(), whole.len());
+        assert!(got.iter().zip(&whole).all(|(a, b)| (a - b).abs() < 1e-5), "{got:?} {whole:?}");
+    }
+    let message = refusal(&ATTENTION.replace("WINDOW", "5000"), "S", 4).message;
+    assert!(message.contains("limit attention by a mask to a window of the past"), "{message}");
 }
 
 #[test]

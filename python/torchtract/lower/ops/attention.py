@@ -76,7 +76,7 @@ def _additive(b: Builder, mask: Value, dtype: torch.dtype) -> Value:
     """A mask as what is added to the scores."""
     if mask.dtype != torch.bool:
         return b.cast(mask, dtype)
-    return b.where(mask, b.scalar(0, dtype), b.scalar(torch.finfo(dtype).min, dtype))
+    return b.where(mask, b.scalar(0, dtype), b.scalar(-torch.inf, dtype))
 
 
 def _zero_where_all_is_hidden(b: Builder, output: Value, mask: Value) -> Value:

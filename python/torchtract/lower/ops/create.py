@@ -9,6 +9,7 @@ import torch
 
 from torchtract.lower.builder import Builder, Operand
 from torchtract.lower.checks import require, static_int
+from torchtract.lower.ops.shape import integers
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Fact, Size, Value
 
@@ -137,11 +138,7 @@ def _range(b: Builder, start: Any, end: Any, step: Any) -> Value:
         all(isinstance(n, int) or getattr(n, "is_integer", False) for n in (start, end)),
         f"it counts from {start} to {end}, and tract counts between whole numbers",
     )
-    return b.cast(_integers(b, start, end, step), b.result.dtype)
-
-
-def _integers(b: Builder, start: Size, end: Size, step: int = 1) -> Value:
-    return b.range(start, end, step, b.result.shape[0])
+    return b.cast(b.range(start, end, step, b.result.shape[0]), b.result.dtype)
 
 
 @lowers(aten.linspace.default)
@@ -166,7 +163,7 @@ def eye_m(b: Builder, n: Size, m: Size, dtype: Any = None) -> Value:
 
 
 def _diagonal(b: Builder) -> Value:
-    row, column = (_integers(b, 0, size) for size in b.result.shape)
+    row, column = (integers(b, size) for size in b.result.shape)
     return b.cast(b.binary("eq", b.unsqueeze(row, [1]), column, torch.bool), b.result.dtype)
 
 
@@ -176,13 +173,24 @@ def _diagonal(b: Builder) -> Value:
 @lowers(aten.tril.default)
 def tril(b: Builder, x: Value, diagonal: Size = 0) -> Value:
     """tril(Tensor self, SymInt diagonal=0) -> Tensor"""
-    return b.emit("tract_core_trilu", x, k=diagonal, upper=False)
+    return _triangle(b, x, diagonal, upper=False)
 
 
 @lowers(aten.triu.default)
 def triu(b: Builder, x: Value, diagonal: Size = 0) -> Value:
     """triu(Tensor self, SymInt diagonal=0) -> Tensor"""
-    return b.emit("tract_core_trilu", x, k=diagonal, upper=True)
+    return _triangle(b, x, diagonal, upper=True)
+
+
+def _triangle(b: Builder, x: Value, diagonal: Size, upper: bool) -> Value:
+    rows, columns = x.shape[-2:]
+    if isinstance(rows, int) and isinstance(columns, int):
+        return b.emit("tract_core_trilu", x, k=diagonal, upper=upper)
+    # Of positions, since pulses of a stream hold a part of the triangle alone.
+    row, column = integers(b, rows), integers(b, columns)
+    last = b.binary("add", b.unsqueeze(row, [1]), b.scalar(diagonal, torch.int64))
+    kept = b.binary("ge", *((column, last) if upper else (last, column)), torch.bool)
+    return b.where(kept, x, b.scalar(0, x.dtype))
 
 
 @lowers(aten.tril_indices.default)

@@ -10,7 +10,6 @@ use flate2::write::GzEncoder;
 use tract_core::internal::{DimLike as _, TDim};
 use tract_core::prelude::{IntoArcTensor, OutletId, Tensor, TypedModel, tensor0, tensor1};
 
-use super::chunks::Count;
 use super::translate::layer;
 use super::writable::{WRITER, prepare};
 use super::{PulsedModel, StreamAxis};
@@ -58,10 +57,6 @@ impl PulsedModel {
                     );
                 }
             }
-            ensure!(
-                self.count.unit == 1,
-                "attention over chunks can't be saved yet; save the batch model and pulse it once it is loaded"
-            );
             prepare(&mut graph, &self.symbol)?;
             self.describe(&mut graph);
             let archive = WRITER.write_to_tar(&graph, vec![])?;
@@ -215,10 +210,8 @@ fn opened(model: &Model) -> anyhow::Result<PulsedModel> {
         }
         batch.add_source(&*model.inputs()[i].name, fact)?;
     }
-    let count = Count { symbol: symbol.clone(), pulse, unit: 1 };
     Ok(PulsedModel {
         irregular,
-        count,
         model: model.clone(),
         batch: Arc::new(batch),
         symbol,

@@ -1,9 +1,10 @@
 //! Models that compute a stream of frames, a pulse of them at a time.
 
 mod archive;
-mod chunks;
+mod attention;
 mod layers;
 mod operators;
+mod reflect;
 mod rewrite;
 mod rules;
 mod translate;
@@ -20,21 +21,16 @@ use anyhow::{Context, anyhow, ensure};
 use tract_core::internal::TDim;
 use tract_core::model::translator::Translate;
 use tract_core::ops::identity::Identity;
-use tract_core::optim::TypedPass;
-use tract_core::optim::propagate_roi::PropagateRoi;
 use tract_core::prelude::{OutletId, Symbol, TypedModel};
 use tract_pulse::internal::{PulsedFact, PulsedModelExt};
-use tract_pulse::ops::diag_gather::detect_diag_gather;
 use tract_pulse_opl::ops::PulsedAxisSlice;
 
 use crate::guard::{describe, guarded};
 use crate::symbol::SymbolValue;
 use crate::{Error, Model, Result, Stage};
-pub(crate) use chunks::Count;
-use chunks::count_chunks;
 pub(crate) use rules::{Treatment, treatment};
 pub(crate) use translate::layer;
-use translate::{Mapping, Translator};
+use translate::{Mapping, Reaches, Translator};
 pub use wires::Wire;
 
 /// The pulses that are tried for a message about the one that does not fit.
@@ -64,9 +60,7 @@ pub struct PulsedModel {
     pub(crate) pulse: i64,
     pub(crate) inputs: Vec<Option<StreamAxis>>,
     pub(crate) outputs: Vec<Option<StreamAxis>>,
-    /// What the lengths and the graph count in.
-    pub(crate) count: Count,
-    /// Lengths that no stream may have, counted likewise.
+    /// Lengths that no stream may have.
     pub(crate) irregular: Vec<i64>,
     /// The longest stream that it takes, and why.
     pub(crate) limit: Option<(i64, String)>,
@@ -96,22 +90,25 @@ impl Model {
     fn pulse_by(&self, symbol: &str, pulse: i64, allow_unequal: bool) -> Result<PulsedModel> {
         let symbol = guarded(Stage::Symbol, || self.free_symbol(symbol))?;
         guarded(Stage::Pulse, || {
-            let translation = self.translation(&symbol, pulse, allow_unequal)?;
+            let (_, translation) = self.translation(&symbol, pulse, allow_unequal)?;
             let names: Vec<String> = self.outputs().iter().map(|fact| fact.name.clone()).collect();
             self.pulsed(translation, symbol, pulse, &names)
         })
     }
 
+    /// The graph that is cut, and what it is cut into.
     fn translation(
         &self,
         symbol: &Symbol,
         pulse: i64,
         allow_unequal: bool,
-    ) -> anyhow::Result<Translation> {
+    ) -> anyhow::Result<(TypedModel, Translation)> {
         ensure!(pulse > 0, "{symbol}={pulse}: a pulse has at least one frame");
         let graph = self.streamable(symbol)?;
-        let by = |pulse| translate(&graph, symbol, pulse, allow_unequal);
-        by(pulse).map_err(|error| refusal(by, symbol, pulse, &error))
+        let reaches = Reaches::default();
+        let by = |pulse| translate(&graph, symbol, pulse, &reaches, allow_unequal);
+        let translation = by(pulse).map_err(|error| refusal(by, symbol, pulse, &error))?;
+        Ok((graph, translation))
     }
 
     /// The graph as the pulsifiers want it.
@@ -134,11 +131,10 @@ impl Model {
         }
         ensure!(streaming > 0, "{symbol}: no input has an axis of that many frames");
         let mut graph = TypedModel::clone(&self.graph);
-        detect_diag_gather(&mut graph)?;
-        PropagateRoi.run_direct(&mut graph)?;
         graph.declutter()?;
         rewrite::every_few_frames(&mut graph, symbol)?;
         graph.declutter()?;
+        rewrite::padded_averages(&mut graph, symbol)?;
         Ok(graph)
     }
 
@@ -149,7 +145,7 @@ impl Model {
         pulse: i64,
         names: &[String],
     ) -> anyhow::Result<PulsedModel> {
-        let Translation { graph: pulsed, count, limit, irregular, unequal, .. } = translation;
+        let Translation { graph: pulsed, limit, irregular, unequal, .. } = translation;
         let stream_of = |fact: &PulsedFact| {
             let Some(stream) = &fact.stream else { return Ok(None) };
             let frames = fact.shape[stream.axis].as_i64().context("pulses of fixed length")?;
@@ -157,7 +153,7 @@ impl Model {
                 axis: stream.axis,
                 pulse: usize::try_from(frames)?,
                 delay: stream.delay,
-                length: writable::settled(&stream.dim, &count.symbol),
+                length: writable::settled(&stream.dim, &symbol),
             }))
         };
         let axes = |outlets: &[OutletId]| {
@@ -173,6 +169,7 @@ impl Model {
             // What it says of the stream is known by now; tract has no way to write it.
             node.op = Box::new(Identity);
         }
+        rewrite::downsampled(&mut graph)?;
         graph.declutter()?;
         let mut batch = TypedModel { symbols: self.graph.symbols.clone(), ..TypedModel::default() };
         for (i, fact) in self.inputs().iter().enumerate() {
@@ -187,7 +184,6 @@ impl Model {
             outputs,
             limit,
             irregular,
-            count,
             unequal,
         })
     }
@@ -196,10 +192,8 @@ impl Model {
 /// A graph cut into pulses.
 struct Translation {
     graph: tract_pulse::model::PulsedModel,
-    /// The graph that was cut, and where its wires are in the other.
-    batch: TypedModel,
+    /// Where the wires of the batch model's graph are.
     mapping: Mapping,
-    count: Count,
     limit: Option<(i64, String)>,
     irregular: Vec<i64>,
     unequal: Vec<String>,
@@ -209,16 +203,15 @@ fn translate(
     graph: &TypedModel,
     symbol: &Symbol,
     pulse: i64,
+    reaches: &Reaches,
     allow_unequal: bool,
 ) -> anyhow::Result<Translation> {
-    let mut batch = graph.clone();
-    let count = count_chunks(&mut batch, symbol, pulse)?;
-    let translator = Translator::new(&count.symbol, count.pulse, allow_unequal);
-    let (graph, mapping) = translator.translate_model_with_mappings(&batch)?;
+    let translator = Translator::new(symbol, pulse, reaches, allow_unequal);
+    let (graph, mapping) = translator.translate_model_with_mappings(graph)?;
     let irregular = translator.irregular();
-    let limit = translator.limit.take().map(|(units, why)| (units * count.unit, why));
+    let limit = translator.limit.take();
     let unequal = translator.unequal.map(RefCell::into_inner).unwrap_or_default();
-    Ok(Translation { graph, batch, mapping, count, limit, irregular, unequal })
+    Ok(Translation { graph, mapping, limit, irregular, unequal })
 }
 
 /// What to say of a graph that can't be pulsed.

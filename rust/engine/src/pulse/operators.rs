@@ -30,6 +30,15 @@ impl PerFrame {
     }
 }
 
+/// An operator whose result streams along one axis, for all that its inputs say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Across {
+    pub op: Box<dyn TypedOp>,
+    /// The axis of the stream, and its length in the batch model.
+    pub stream: Option<(usize, TDim)>,
+    pub delay: usize,
+}
+
 /// An operator that has nothing to do with the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fixed(pub Box<dyn TypedOp>);
@@ -54,6 +63,18 @@ impl Op for PerFrame {
 }
 
 impl EvalOp for PerFrame {
+    not_out_of_plan!();
+}
+
+impl Op for Across {
+    fn name(&self) -> StaticName {
+        self.op.name()
+    }
+
+    not_a_typed_op!();
+}
+
+impl EvalOp for Across {
     not_out_of_plan!();
 }
 
@@ -83,6 +104,28 @@ impl PulsedOp for PerFrame {
                 })
             })
             .collect()
+    }
+
+    fn to_typed(&self) -> Box<dyn TypedOp> {
+        self.op.clone()
+    }
+
+    as_op!();
+}
+
+impl PulsedOp for Across {
+    fn pulsed_output_facts(&self, inputs: &[&PulsedFact]) -> TractResult<TVec<PulsedFact>> {
+        let facts = typed_outputs(&*self.op, inputs)?.into_iter();
+        let streams = |fact: TypedFact| PulsedFact {
+            datum_type: fact.datum_type,
+            shape: fact.shape,
+            stream: self.stream.clone().map(|(axis, dim)| StreamInfo {
+                axis,
+                dim,
+                delay: self.delay,
+            }),
+        };
+        Ok(facts.map(streams).collect())
     }
 
     fn to_typed(&self) -> Box<dyn TypedOp> {

@@ -19,8 +19,6 @@ use tract_core::ops::logic::Iff;
 use tract_core::ops::nn::{Reduce, RmsNorm, Softmax};
 use tract_core::ops::scan::{InputMapping, Scan};
 use tract_core::prelude::Symbol;
-use tract_pulse_opl::ops::{AffineChunkTrim, WindowOnAxis};
-use tract_transformers::ops::DiagGather;
 use tract_transformers::ops::apply_rope::{ApplyRope, RotateHalf};
 use tract_transformers::ops::scaled_masked_softmax::ScaledMaskedSoftmax;
 
@@ -40,6 +38,8 @@ pub(crate) enum Treatment {
     Table,
     /// It spreads each frame over several, and these add up.
     Transposed,
+    /// It continues the stream by its own frames, backwards.
+    Reflected,
     /// By tract's own pulsifier for it.
     Pulsifier {
         /// Whether what it gives for a frame depends on whether others follow.
@@ -49,6 +49,9 @@ pub(crate) enum Treatment {
 
 const BY_TRACT: Treatment = Treatment::Pulsifier { reads_end: false };
 const READS_END: Treatment = Treatment::Pulsifier { reads_end: true };
+
+pub(super) const ALL_PAIRS: &str = "it sets every frame against every other, those that are still to \
+     come included; attention streams where a mask limits it to a window or to chunks";
 
 const ALL_FRAMES: &str = "it takes all frames at once, those that are still to come included";
 
@@ -87,10 +90,7 @@ pub(crate) fn treatment(
     let streams =
         |fact: &TypedFact| fact.shape.iter().filter(|d| d.symbols().contains(symbol)).count();
     if outputs.iter().chain(&inputs).any(|fact| streams(fact) > 1) {
-        bail!(
-            "it sets every frame against every other, those that are still to come included; \
-             attention streams where a mask limits it to chunks of the past"
-        );
+        bail!("{ALL_PAIRS}");
     }
     let input_axes: Vec<Option<usize>> = inputs.iter().map(|fact| axis_of(fact, symbol)).collect();
     let Some(node_streams) =
@@ -232,10 +232,7 @@ fn windows(node: &TypedNode, inputs: &[Option<usize>], axis: usize) -> TractResu
             return Ok(Treatment::PerFrame);
         }
         if op.mode == PadMode::Reflect {
-            bail!(
-                "it reflects the stream's last frames before the end is known; pad with zeros \
-                   or with the edge's frame"
-            );
+            return Ok(Treatment::Reflected);
         }
         return Ok(READS_END);
     }
@@ -259,14 +256,11 @@ fn windows(node: &TypedNode, inputs: &[Option<usize>], axis: usize) -> TractResu
         }
         return Ok(BY_TRACT);
     }
-    let tracts = op.is::<SumPool>()
-        || op.is::<Downsample>()
-        || op.is::<Stft>()
-        || op.is::<WindowOnAxis>()
-        || op.is::<AffineChunkTrim>()
-        || op.is::<DiagGather>();
-    if tracts {
-        return Ok(if op.is::<SumPool>() { READS_END } else { BY_TRACT });
+    if op.is::<SumPool>() {
+        return Ok(READS_END);
+    }
+    if op.is::<Downsample>() || op.is::<Stft>() {
+        return Ok(BY_TRACT);
     }
     bail!("nothing is known of how {} streams", op.name())
 }

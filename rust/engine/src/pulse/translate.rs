@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use anyhow::{Context, ensure};
 use tract_core::internal::{SpecialOps as _, TDim, TVec, ToDim, TractResult};
@@ -20,6 +21,7 @@ use tract_pulse::internal::{OpPulsifier, PulsedFact, PulsedModel, PulsedOp};
 use tract_pulse::ops::source;
 use tract_pulse_opl::ops::Delay;
 
+use super::attention::{Reach, ends_pairs, gives_pairs};
 use super::operators::{Fixed, PerFrame};
 use super::rules::{self, Treatment};
 use crate::graph::Property;
@@ -41,19 +43,24 @@ pub(super) struct Translator<'a> {
     pub limit: RefCell<Option<(i64, String)>>,
     /// Lengths that are the same wherever streams meet, but for some streams that are too short.
     met: RefCell<Vec<Vec<TDim>>>,
+    /// How far frames see, by the nodes where attention ends: the same for all pulses.
+    pub reaches: &'a Reaches,
     /// The layers that give other numbers than the batch model's, and why, where that is allowed.
     pub unequal: Option<RefCell<Vec<String>>>,
 }
 
+pub(super) type Reaches = RefCell<HashMap<usize, Rc<Result<Reach, String>>>>;
+
 impl Translator<'_> {
-    pub fn new(symbol: &Symbol, pulse: i64, allow_unequal: bool) -> Translator<'_> {
-        Translator {
-            symbol,
-            pulse,
-            limit: RefCell::default(),
-            met: RefCell::default(),
-            unequal: allow_unequal.then(RefCell::default),
-        }
+    pub fn new<'a>(
+        symbol: &'a Symbol,
+        pulse: i64,
+        reaches: &'a Reaches,
+        allow_unequal: bool,
+    ) -> Translator<'a> {
+        let (limit, met) = (RefCell::default(), RefCell::default());
+        let unequal = allow_unequal.then(RefCell::default);
+        Translator { symbol, pulse, limit, met, reaches, unequal }
     }
 
     /// The lengths of streams that are not as long where they meet as where they part: there the
@@ -67,6 +74,13 @@ impl Translator<'_> {
             })
         };
         (0..self.long().min(SHORT)).filter(|n| !met.iter().all(|dims| same(dims, *n))).collect()
+    }
+
+    /// How long the frames of a stream of this length must wait until the stream surely has them.
+    pub fn early(&self, dim: &TDim, per_pulse: i64) -> TractResult<usize> {
+        let turns = 1000;
+        let known = length(dim, self.symbol, turns * self.pulse)?;
+        Ok(usize::try_from(turns * per_pulse - known).unwrap_or(0))
     }
 
     /// A length from which on it can be told how many frames each pulse adds to a wire.
@@ -87,7 +101,8 @@ impl Translate<TypedFact, Box<dyn TypedOp>, PulsedFact, Box<dyn PulsedOp>> for T
         mapping: &Mapping,
     ) -> TractResult<TVec<OutletId>> {
         let compared = self.wire(source, node, target, mapping).and_then(|outlets| {
-            for (output, &outlet) in node.outputs.iter().zip(&outlets) {
+            let compared = node.outputs.iter().zip(&outlets);
+            for (output, &outlet) in compared.filter(|_| !gives_pairs(node, self.symbol)) {
                 self.compare(&output.fact, target.outlet_fact(outlet)?)?;
             }
             Ok(outlets)
@@ -137,6 +152,17 @@ impl Translator<'_> {
             return sources.context("a source is always pulsified");
         }
         let inputs: TVec<OutletId> = node.inputs.iter().map(|i| mapping[i]).collect();
+        if gives_pairs(node, self.symbol) {
+            let ends = |o: &OutletId| o.node == node.id;
+            ensure!(!source.output_outlets()?.iter().any(ends), "{}", rules::ALL_PAIRS);
+            // They are wired where they end; until then anything stands for them.
+            return Ok(node.outputs.iter().map(|_| inputs[0]).collect());
+        }
+        if ends_pairs(source, node, self.symbol)? {
+            return self
+                .attention(source, node, target, mapping)
+                .or_else(|why| self.unequal_pairs(source, node, target, mapping, why));
+        }
         let streams = |target: &PulsedModel, outlet: &OutletId| {
             target.outlet_fact(*outlet).is_ok_and(|fact| fact.stream.is_some())
         };
@@ -159,6 +185,7 @@ impl Translator<'_> {
             Treatment::Broadcast => self.broadcast(source, node, target, mapping),
             Treatment::Positions => self.positions(source, node, target, mapping),
             Treatment::Table => self.table(source, node, target, mapping),
+            Treatment::Reflected => self.reflected(node, target, mapping),
             Treatment::Transposed => self.transposed(source, node, target, mapping),
             Treatment::Pulsifier { reads_end } => {
                 let mut inputs = Self::synchronize(node, target, mapping)?;
@@ -303,8 +330,6 @@ pub(super) fn hold_back(
     let fact = target.outlet_fact(input)?;
     let Some(stream) = &fact.stream else { return Ok(input) };
     let per_pulse = fact.shape[stream.axis].as_i64().context("a pulse of fixed length")?;
-    let turns = 1000;
-    let known = length(&stream.dim, translator.symbol, turns * translator.pulse)?;
-    let early = turns * per_pulse - i64::try_from(stream.delay)? - known;
-    delayed(name, target, input, usize::try_from(early).unwrap_or(0))
+    let early = translator.early(&stream.dim, per_pulse)?.saturating_sub(stream.delay);
+    delayed(name, target, input, early)
 }

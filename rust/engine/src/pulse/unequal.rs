@@ -1,13 +1,16 @@
 //! What can't stream as the batch model computes, let through as tract's own driver has it.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, Error, ensure};
 use tract_core::internal::{SpecialOps as _, TVec, ToDim, TractResult};
 use tract_core::model::{TypedModel, TypedNode};
 use tract_core::ops::array::Slice;
 use tract_core::ops::identity::Identity;
-use tract_core::prelude::OutletId;
+use tract_core::prelude::{OutletId, Symbol};
 use tract_pulse::internal::{InOut, OpPulsifier, PulsedModel};
 
+use super::attention::gives_pairs;
 use super::operators::{Fixed, PerFrame};
 use super::translate::{Mapping, Translator, delay, delayed, layer, length};
 use super::values::reads_length;
@@ -26,17 +29,36 @@ impl Translator<'_> {
         why: Error,
     ) -> TractResult<TVec<OutletId>> {
         let Some(unequal) = &self.unequal else { return Err(why) };
-        if source.node_input_facts(node.id)?.iter().any(|fact| reads_length(fact, self.symbol)) {
-            return Err(why);
-        }
         // Some of tract's pulsifiers panic.
-        let wired =
-            guarded(Stage::Pulse, || self.as_tract_does(source, node, target, mapping)).ok();
-        let Some(outlets) = wired else { return Err(why) };
+        let wired = guarded(Stage::Pulse, || self.as_tract_does(source, node, target, mapping));
+        let Ok(outlets) = wired else { return Err(why) };
         let told = format!("{}: {}", layer(source, node), describe(&why));
         // tract writes texts with a ' in them, and can't read them.
         unequal.borrow_mut().push(told.replace('\'', "\u{2019}"));
         Ok(outlets)
+    }
+
+    /// As `unequal` for attention that ends in `node`: among the frames of each pulse.
+    pub fn unequal_pairs(
+        &self,
+        source: &TypedModel,
+        node: &TypedNode,
+        target: &mut PulsedModel,
+        mapping: &Mapping,
+        why: Error,
+    ) -> TractResult<TVec<OutletId>> {
+        if self.unequal.is_none() {
+            return Err(why);
+        }
+        let mut wired = mapping.clone();
+        for id in pairs_before(source, node, self.symbol)? {
+            let pairs = source.node(id);
+            let outlets =
+                guarded(Stage::Pulse, || self.as_tract_does(source, pairs, target, &wired));
+            let Ok(outlets) = outlets else { return Err(why) };
+            wired.extend(outlets.into_iter().enumerate().map(|(slot, o)| ((id, slot).into(), o)));
+        }
+        self.unequal(source, node, target, &wired, why)
     }
 
     /// By tract's pulsifier for it, or as if it treated each frame by itself.
@@ -47,6 +69,8 @@ impl Translator<'_> {
         target: &mut PulsedModel,
         mapping: &Mapping,
     ) -> TractResult<TVec<OutletId>> {
+        let given = source.node_input_facts(node.id)?;
+        ensure!(!given.iter().any(|fact| reads_length(fact, self.symbol)));
         if let Some(slice) = node.op_as::<Slice>() {
             ensure!(length(&slice.start, self.symbol, self.pulse)? >= 0);
         }
@@ -120,4 +144,15 @@ impl Translator<'_> {
         }
         Ok(inputs)
     }
+}
+
+/// The nodes by which pairs of frames come to `node`, in an order in which they are computed.
+fn pairs_before(source: &TypedModel, node: &TypedNode, symbol: &Symbol) -> TractResult<Vec<usize>> {
+    let mut found = HashSet::new();
+    let mut open: Vec<&TypedNode> = vec![node];
+    while let Some(node) = open.pop() {
+        let before = node.inputs.iter().map(|input| source.node(input.node));
+        open.extend(before.filter(|node| gives_pairs(node, symbol) && found.insert(node.id)));
+    }
+    Ok(source.eval_order()?.into_iter().filter(|id| found.contains(id)).collect())
 }

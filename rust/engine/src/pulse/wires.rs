@@ -1,8 +1,9 @@
 //! What a pulsed model computes on its way, beside what the batch model does.
 
 use anyhow::Context;
-use tract_core::prelude::{OutletId, TypedModel};
+use tract_core::prelude::{OutletId, Symbol, TypedModel};
 
+use super::attention::gives_pairs;
 use super::rules::axis_of;
 use super::translate::{layer, module};
 use super::{PulsedModel, Translation};
@@ -30,7 +31,10 @@ impl Model {
     /// As [`Model::pulse_unequal`].
     pub fn wires(&self, symbol: &str, pulse: i64) -> Result<Vec<Wire>> {
         let symbol = guarded(Stage::Symbol, || self.free_symbol(symbol))?;
-        guarded(Stage::Pulse, || wires(&self.translation(&symbol, pulse, true)?))
+        guarded(Stage::Pulse, || {
+            let (batch, translation) = self.translation(&symbol, pulse, true)?;
+            wires(&batch, &translation, &symbol)
+        })
     }
 
     /// The model and the pulsed one with wires for outputs, given by their names.
@@ -40,14 +44,13 @@ impl Model {
     pub fn tap(&self, symbol: &str, pulse: i64, names: &[String]) -> Result<(Model, PulsedModel)> {
         let symbol = guarded(Stage::Symbol, || self.free_symbol(symbol))?;
         guarded(Stage::Pulse, || {
-            let mut translation = self.translation(&symbol, pulse, true)?;
-            let known = wires(&translation)?;
+            let (mut batch, mut translation) = self.translation(&symbol, pulse, true)?;
+            let known = wires(&batch, &translation, &symbol)?;
             let outlet_of = |name: &String| {
                 let wire = known.iter().find(|wire| wire.fact.name == *name);
                 wire.map(|wire| wire.outlet).with_context(|| format!("no wire is called {name}"))
             };
             let outlets = names.iter().map(outlet_of).collect::<anyhow::Result<Vec<_>>>()?;
-            let mut batch = translation.batch.clone();
             batch.select_output_outlets(&outlets)?;
             let cut: Vec<_> = outlets.iter().map(|o| translation.mapping[o]).collect();
             translation.graph.select_output_outlets(&cut)?;
@@ -57,14 +60,21 @@ impl Model {
 }
 
 /// What streams in both graphs and is of a type that the outside knows.
-fn wires(translation: &Translation) -> anyhow::Result<Vec<Wire>> {
-    let Translation { batch, mapping, graph, count, .. } = translation;
+fn wires(
+    batch: &TypedModel,
+    translation: &Translation,
+    symbol: &Symbol,
+) -> anyhow::Result<Vec<Wire>> {
+    let Translation { mapping, graph, .. } = translation;
     let mut wires = vec![];
     for id in batch.eval_order()? {
         let node = batch.node(id);
+        if gives_pairs(node, symbol) {
+            continue; // cut otherwise than the batch model has them
+        }
         for (slot, output) in node.outputs.iter().enumerate() {
             let outlet = OutletId::new(id, slot);
-            let streams = axis_of(&output.fact, &count.symbol).is_some()
+            let streams = axis_of(&output.fact, symbol).is_some()
                 && graph.outlet_fact(mapping[&outlet])?.stream.is_some();
             if streams && !is_input(batch, outlet)? && DType::of(output.fact.datum_type).is_some() {
                 let name = match (batch.outlet_label(outlet), slot) {
