@@ -1,0 +1,1 @@
+"""The parts of the stream server that are not its protocol."""
