@@ -161,6 +161,19 @@ class Transformer(nn.Module):
         return x
 
 
+class FramesFirst(nn.Module):
+    """PyTorch's own attention, over (S, B, C)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = ~visible(x.transpose(0, 1), two_chunks)
+        y: Tensor = self.attention(x, x, x, attn_mask=hidden, need_weights=False)[0]
+        return y
+
+
 def masked(mask: Mask, hidden: float = -torch.inf) -> Callable[[Tensor], Tensor]:
     return lambda x: attend(x, visible(x, mask), hidden)
 
@@ -196,6 +209,13 @@ ATTENTION = [
         X,
         ANY_PULSE,
         asserts=("S >= 2",),
+    ),
+    Case("attention_frames_first", FramesFirst(), frames(11, 2, 4), axes=({0: "S", 1: "B"},)),
+    Case(
+        "attention_without_batch",
+        lambda x: attend(x[None], visible(x[None], look_ahead))[0],
+        frames(11, 4),
+        axes=({0: "S"},),
     ),
     Case("local_mean", local_mean, X, ANY_PULSE),
     Case("local_maximum", local_maximum, X, ANY_PULSE),
