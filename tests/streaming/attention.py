@@ -58,10 +58,8 @@ class Attention(nn.Module):
         self.mask = mask
         self.groups = groups
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.seeing(x, visible(x, self.mask))
-
-    def seeing(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        mask = visible(x, self.mask) if mask is None else mask
         heads = self.qkv(x).unflatten(-1, (-1, 2)).transpose(1, 2)
         sizes = (2, 1, 1) if self.groups else (2, 2, 2)
         q, k, v = heads.split(sizes, 1)
@@ -84,7 +82,7 @@ class Encoder(nn.Module):
         x = self.subsample(x)
         mask = visible(x, self.mask)
         for attention, conv in zip(self.attention, self.conv, strict=True):
-            x = conv(attention.seeing(x, mask))
+            x = conv(attention(x, mask))
         return x
 
 
@@ -101,7 +99,7 @@ def triangles(x: Tensor) -> Tensor:
 def slopes(x: Tensor) -> Tensor:
     at = torch.arange(x.shape[1])
     distance = (at[:, None] - at[None]).to(x.dtype)
-    heads = x.unflatten(-1, (2, 2)).transpose(1, 2)
+    heads: Tensor = x.unflatten(-1, (2, 2)).transpose(1, 2)
     scores = heads @ heads.transpose(2, 3) - distance * torch.tensor([0.5, 0.25])[:, None, None]
     scores = scores.masked_fill(~visible(x, window), -1e9)
     return (scores.softmax(-1) @ heads).transpose(1, 2).flatten(2)
@@ -109,7 +107,7 @@ def slopes(x: Tensor) -> Tensor:
 
 def relative(m: Any, x: Tensor) -> Tensor:
     at = torch.arange(x.shape[1])
-    bias = m.bias((at[:, None] - at[None]).clamp(0, 5)).squeeze(-1)
+    bias: Tensor = m.bias((at[:, None] - at[None]).clamp(0, 5)).squeeze(-1)
     scores = (x @ x.transpose(1, 2) + bias).masked_fill(~visible(x, window), -torch.inf)
     return scores.softmax(-1) @ x
 
@@ -163,6 +161,19 @@ class Transformer(nn.Module):
         return x
 
 
+class FramesFirst(nn.Module):
+    """PyTorch's own attention, over (S, B, C)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = ~visible(x.transpose(0, 1), two_chunks)
+        y: Tensor = self.attention(x, x, x, attn_mask=hidden, need_weights=False)[0]
+        return y
+
+
 def masked(mask: Mask, hidden: float = -torch.inf) -> Callable[[Tensor], Tensor]:
     return lambda x: attend(x, visible(x, mask), hidden)
 
@@ -198,6 +209,13 @@ ATTENTION = [
         X,
         ANY_PULSE,
         asserts=("S >= 2",),
+    ),
+    Case("attention_frames_first", FramesFirst(), frames(11, 2, 4), axes=({0: "S", 1: "B"},)),
+    Case(
+        "attention_without_batch",
+        lambda x: attend(x[None], visible(x[None], look_ahead))[0],
+        frames(11, 4),
+        axes=({0: "S"},),
     ),
     Case("local_mean", local_mean, X, ANY_PULSE),
     Case("local_maximum", local_maximum, X, ANY_PULSE),
@@ -243,7 +261,7 @@ def weights(x: Tensor) -> Tensor:
 
 def beyond_table(m: Any, x: Tensor) -> Tensor:
     at = torch.arange(x.shape[1])
-    bias = m.bias((at[:, None] - at[None]).abs()).squeeze(-1)
+    bias: Tensor = m.bias((at[:, None] - at[None]).abs()).squeeze(-1)
     return (x @ x.transpose(1, 2) + bias).masked_fill(~visible(x, window), -torch.inf) @ x
 
 

@@ -157,6 +157,22 @@ def test_is_let_through_as_unequal_and_found_to_be_so(name: str, tmp_path: Path)
         assert found.value.node
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("attention_is_causal", "frames before it, perhaps all.*a window of the past"),
+        ("attention_future", "frames after it, perhaps all.*a window of the past"),
+        ("attention_hidden_by_number", "a frame may see none at all.*hide frames by -inf"),
+        ("attention_beyond_table", r"its table of 90 rows.*\(i - j\).clamp\(0, 89\)"),
+        ("attention_weights", "it sets every frame against every other"),
+    ],
+)
+def test_attention_without_limits_is_told_how_to_stream(name: str, told: str) -> None:
+    case = next(case for case in UNLIMITED if case.name == name)
+    with pytest.raises(PulseError, match=told):
+        exported(case).pulse(S=4)
+
+
 def test_a_stream_too_short_for_its_parts_to_meet() -> None:
     case = next(case for case in STREAMABLE if case.name == "plus_shifted")
     batch = exported(case)

@@ -8,6 +8,7 @@ use tract_core::internal::{AxisOp, EvalContext, TVec, TractResult};
 use tract_core::model::{TypedModel, TypedNode};
 use tract_core::ops::array::{self, Gather, MultiBroadcastTo};
 use tract_core::ops::nn::Softmax;
+use tract_core::prelude::tract_ndarray::Axis;
 use tract_core::prelude::{IntoTensor, OutletId, Symbol, TValue, Tensor, tensor1};
 
 use super::entry::Entry::{self, Around, Known};
@@ -32,21 +33,29 @@ impl Grid {
             Grid::Tensor(tensor) => tensor.cast_to::<f64>()?,
         };
         let view = tensor.to_plain_array_view::<f64>()?;
-        let mut entries: Vec<Option<Entry>> = vec![None; queries * keys];
-        for (at, number) in view.indexed_iter() {
-            let along = |axis: Option<usize>, all: usize| match axis {
-                Some(axis) if view.shape()[axis] > 1 || all == 1 => at[axis]..at[axis] + 1,
-                _ => 0..all,
-            };
-            for query in along(sides.queries, queries) {
-                for key in along(sides.keys, keys) {
-                    let entry = &mut entries[query * keys + key];
-                    let known = Known(*number);
-                    *entry = Some(entry.map_or(known, |other| other.either(known)));
-                }
-            }
+        let own = [sides.queries, sides.keys];
+        let others = (0..view.ndim()).filter(|axis| !own.contains(&Some(*axis)));
+        let order: Vec<usize> = others.chain(own.into_iter().flatten()).collect();
+        let mut view = view.permuted_axes(order);
+        if sides.keys.is_none() {
+            view = view.insert_axis(Axis(tensor.rank()));
         }
-        entries.into_iter().collect::<Option<_>>().context("an element for each pair")
+        if sides.queries.is_none() {
+            let at = view.ndim() - 1;
+            view = view.insert_axis(Axis(at));
+        }
+        let mut shape = view.shape().to_vec();
+        let rank = shape.len();
+        shape[rank - 2..].copy_from_slice(&[queries, keys]);
+        let view = view.broadcast(shape).context("an element for each pair")?;
+        let mut numbers = view.iter();
+        let mut entries: Vec<Entry> =
+            numbers.by_ref().take(queries * keys).map(|number| Known(*number)).collect();
+        for (at, number) in numbers.enumerate() {
+            let entry = &mut entries[at % (queries * keys)];
+            *entry = entry.either(Known(*number));
+        }
+        Ok(entries)
     }
 }
 
@@ -179,9 +188,18 @@ impl<'a> Sampler<'a> {
         }
         let facts = self.source.node_input_facts(node.id)?;
         let mut known = HashMap::new();
+        // Most are as the one before.
+        let mut last: Option<(TVec<Entry>, Entry)> = None;
         let entries = (0..block.len() * keys).map(|at| {
             let of: TVec<Entry> = inputs.iter().map(|entries| entries[at]).collect();
-            entry(node, &facts, &of, &mut known)
+            if let Some((same, entry)) = &last
+                && *same == of
+            {
+                return Ok(*entry);
+            }
+            let entry = entry(node, &facts, &of, &mut known)?;
+            last = Some((of, entry));
+            Ok(entry)
         });
         Ok(Grid::Entries(entries.collect::<TractResult<_>>()?))
     }

@@ -73,7 +73,7 @@ impl Reach {
             if behind.max(ahead) * 4 <= dense {
                 return Ok(seen.cycle());
             }
-            dense *= 2;
+            dense = (2 * dense).max((4 * behind.max(ahead)).next_power_of_two());
         }
     }
 
@@ -122,7 +122,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Looks at `dense` keys at each place, and at some keys far from these.
+    /// Looks at `dense` keys around some queries at each place, and at some far from these.
     fn new(
         source: &TypedModel,
         node: &TypedNode,
@@ -133,28 +133,27 @@ impl Seen {
         let mut positions = BTreeSet::new();
         for place in PLACES {
             let gaps = || (0..20).map(|power| 1 << power);
-            positions.extend(place..place + width);
+            positions.insert(place);
             positions.extend(gaps().map(|gap| place + width + gap));
             positions.extend(gaps().map(|gap| place - gap).filter(|at| *at >= 0));
         }
-        let positions: Vec<i64> = positions.into_iter().collect();
-        // Of these queries all keys around are among the positions.
-        let queries = PLACES.map(|place| {
-            let first = positions.partition_point(|at| *at < place);
+        let mut seen = Seen { rows: vec![], steady: dense / 2, blind: false };
+        for place in PLACES {
+            let around: BTreeSet<i64> = (place..place + width).collect();
+            let positions: Vec<i64> = around.union(&positions).copied().collect();
+            // Of these queries all keys around are among the positions.
             let early = if place == 0 { 0 } else { dense / 4 };
-            first + early..first + early + dense / 2
-        });
-        let steady = dense / 2;
-        let mut sampler = Sampler::new(source, symbol, positions);
-        let mut rows = vec![];
-        for all in queries {
-            for start in all.clone().step_by(BLOCK) {
-                let block = start..all.end.min(start + BLOCK);
+            let first = positions.partition_point(|at| *at < place) + early;
+            let queries = first..first + dense / 2;
+            let mut sampler = Sampler::new(source, symbol, positions);
+            for start in queries.clone().step_by(BLOCK) {
+                let block = start..queries.end.min(start + BLOCK);
                 let needed = needed(&mut sampler, node, block.clone())?;
-                rows.extend(block.zip(needed).map(|(query, needed)| sampler.row(query, &needed)));
+                seen.rows.extend(block.zip(needed).map(|(query, keys)| sampler.row(query, &keys)));
             }
+            seen.blind |= sampler.blind;
         }
-        Ok(Seen { rows, steady, blind: sampler.blind })
+        Ok(seen)
     }
 
     /// The shortest cycle in which what frames see repeats.
