@@ -42,16 +42,15 @@ impl Batch {
         let graph = &pulsed.model.graph;
         let found = symbol_of(pulsed)?;
         let added = found.is_none();
-        let (symbol, graph) = match found {
-            Some(symbol) => (symbol, TypedModel::clone(graph)),
-            None => {
-                let symbol = graph.symbols.new_with_prefix("streams");
-                let batched = batchify(graph, &symbol, &[]).context(
-                    "the model has no symbol for a batch, and tract can't add one; export it with \
-                     a dynamic batch axis",
-                )?;
-                (symbol, batched)
-            }
+        let (symbol, graph) = if let Some(symbol) = found {
+            (symbol, TypedModel::clone(graph))
+        } else {
+            let symbol = graph.symbols.new_with_prefix("streams");
+            let batched = batchify(graph, &symbol, &[]).context(
+                "the model has no symbol for a batch, and tract can't add one; export it with a \
+                 dynamic batch axis",
+            )?;
+            (symbol, batched)
         };
         check_apart(&graph, &symbol)?;
         let axes = |facts: anyhow::Result<Vec<&TypedFact>>| -> anyhow::Result<Vec<usize>> {

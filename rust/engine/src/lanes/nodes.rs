@@ -164,13 +164,12 @@ impl Recurrent {
         };
         let per_turn = graph.node_input_facts(node.id)?[frames.0].shape[frames.1].to_usize()?;
         let outputs = node.outputs.len();
-        let mut next = outputs;
-        for mapping in params.output_mapping.iter_mut().filter(|mapping| mapping.state) {
+        let states = params.output_mapping.iter_mut().filter(|mapping| mapping.state);
+        for (slot, mapping) in (outputs..).zip(states) {
             if mapping.last_value_slot.is_some() {
                 return Ok(None);
             }
-            mapping.last_value_slot = Some(next);
-            next += 1;
+            mapping.last_value_slot = Some(slot);
         }
         params.skip = 0;
         let op = OptScan::new(Arc::new(params));

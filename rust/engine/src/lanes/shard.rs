@@ -182,14 +182,18 @@ impl Network {
         let Err(error) = guarded(Stage::Run, || self.turn(pulsed, &mut jobs)) else {
             let (finished, waiting): (Vec<_>, Vec<_>) =
                 jobs.into_iter().partition(|job| job.turn == job.due.turns);
-            finished.into_iter().for_each(|job| job.outcome.put(Ok(job.due)));
+            for job in finished {
+                job.outcome.put(Ok(job.due));
+            }
             return waiting;
         };
         *self = before;
         if jobs.len() > 1 {
             return jobs.into_iter().flat_map(|job| self.advance(pulsed, vec![job])).collect();
         }
-        jobs.into_iter().for_each(|job| job.outcome.put(Err(error.clone())));
+        for job in jobs {
+            job.outcome.put(Err(error.clone()));
+        }
         vec![]
     }
 

@@ -36,6 +36,9 @@ pub use wires::Wire;
 /// The pulses that are tried for a message about the one that does not fit.
 const TRIED: i64 = 128;
 
+/// Far longer than any pulse that fits in memory, and short enough to count in.
+const LONGEST: i64 = 1 << 32;
+
 /// How a tensor takes part in a stream.
 #[derive(Clone, Debug)]
 pub struct StreamAxis {
@@ -104,6 +107,7 @@ impl Model {
         allow_unequal: bool,
     ) -> anyhow::Result<(TypedModel, Translation)> {
         ensure!(pulse > 0, "{symbol}={pulse}: a pulse has at least one frame");
+        ensure!(pulse <= LONGEST, "{symbol}={pulse}: a pulse has at most {LONGEST} frames");
         let graph = self.streamable(symbol)?;
         let reaches = Reaches::default();
         let by = |pulse| translate(&graph, symbol, pulse, &reaches, allow_unequal);
