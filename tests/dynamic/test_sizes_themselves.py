@@ -49,6 +49,14 @@ def _int(x: torch.Tensor) -> torch.Tensor:
     return x + torch.zeros(int(x.shape[1]))[:, None]
 
 
+def _one_less_and_one(x: torch.Tensor) -> torch.Tensor:
+    return torch.ones(torch.sym_max(x.shape[1] - 1, 0) + 1)
+
+
+def _over_at_least_one(x: torch.Tensor) -> torch.Tensor:
+    return x.sum(1) / max(x.shape[1], 1)
+
+
 ROWS = [
     row("zeros of S", lambda x: torch.zeros(x.shape[1]), X),
     row("full of S", lambda x: torch.full((x.shape[0], x.shape[1]), x.shape[1]), X),
@@ -112,6 +120,31 @@ ROWS = [
     row("a branch on S", _by_length, X, refused="S <= 9"),
     row("a branch that the assertion decides", _by_length, X, assertions=("S <= 9",)),
     row("a branch on parity", _by_parity, X, refused="S"),
+    row(
+        "a branch on an empty axis",
+        lambda x: torch.ones(3) if x.shape[1] == 0 else x.sum(1),
+        X,
+        stops=({"S": 0},),
+    ),
+    row(
+        "a branch on no elements",
+        lambda x: x.mean() if x.numel() else torch.zeros(()),
+        X,
+        stops=({"S": 0}, {"B": 0}),
+    ),
+    row("S or 1", lambda x: x.sum(1) / (x.shape[1] or 1), X, stops=({"S": 0},)),
+    row("max of S and 1", lambda x: x.sum(1) / max(x.shape[1], 1), X, stops=({"S": 0},)),
+    row("min of S and 1", lambda x: torch.ones(min(x.shape[1], 1)), X, stops=({"S": 0},)),
+    row("sym_max of S - 1 and 0", _one_less_and_one, X, stops=({"S": 0},)),
+    row("whether there are any", lambda x: x.sum(1) + (x.shape[1] > 0), X, stops=({"S": 0},)),
+    row("max of S and 1, with S >= 0", _over_at_least_one, X, assertions=("S >= 0",)),
+    row(
+        "a branch on an empty axis, with S >= 0",
+        lambda x: torch.ones(3) if x.shape[1] == 0 else x.sum(1),
+        X,
+        refused="at S=0",
+        assertions=("S >= 0",),
+    ),
     row("a while loop", _while, X, refused="S"),
     row("padded to even by a branch", _padded_to_even, X, refused="S"),
     row("an assertion on S", _asserted, X),
