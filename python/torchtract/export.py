@@ -138,7 +138,7 @@ def export_model_to_nnef(
         )
         if target.check_io:
             verification = Verification(
-                model, args, kwargs or {}, lowered, unfinished, target.check_io_tolerance
+                model, args, kwargs or {}, lowered, unfinished, target.check_io_tolerance, path
             )
             log.info("%s", verification.run(bundle))
     return path

@@ -8,15 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sympy
 import torch
 from torch import nn
 from torch.export import Dim
+from torch.utils._sympy.functions import Mod
 from torch.utils.checkpoint import checkpoint
 
 from harness import export, export_and_compare
 from torchtract.capture import Capture, capture
 from torchtract.capture.axes import DynamicAxes, ranges_of
-from torchtract.capture.guards import user_line
+from torchtract.capture.guards import Guard, other_side, user_line
 from torchtract.errors import CaptureError
 from torchtract.sizes import Assertion
 
@@ -268,6 +270,12 @@ def test_gradient_modes_and_autocast_that_is_off_change_nothing() -> None:
             return result
 
     export_and_compare(Modes(), torch.rand(3, 4), dynamic_axes={"x": {0: "B"}}, sizes=[{"B": 5}])
+
+
+def test_sizes_below_those_of_a_remainder_say_nothing_about_a_guard() -> None:
+    size = sympy.Symbol("s", integer=True, nonnegative=True)
+    guard = Guard(sympy.Eq(Mod(size - 4, 3), 0))
+    assert other_side(guard, {size: "S"}, [], from_above=False) == {"S": 5}
 
 
 def test_packages_beside_torch_are_the_users_code() -> None:

@@ -99,6 +99,12 @@ ROWS = [
         lambda x: torch.full((), x.shape[1], dtype=torch.float32) / 7 + x,
         X,
     ),
+    row(
+        "B // S, at least 1",
+        lambda x: x + max(x.shape[0] // x.shape[1], 1),
+        X,
+        refused="divides by S",
+    ),
     row("S over B", lambda x: torch.full((), x.shape[1]) / torch.full((), x.shape[0]), X),
     row("half of a count", lambda x: torch.ones(x.shape[1]).sum() / 2, X, stops=({"S": 0},)),
     row("half of positions", lambda x: torch.arange(x.shape[1]) / 2, X),

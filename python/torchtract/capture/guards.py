@@ -7,6 +7,8 @@ other code, or refuse; an export that ignores it would be wrong there without a 
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import itertools
 import linecache
 import textwrap
@@ -43,7 +45,10 @@ __all__ = [
 _TORCH = str(Path(torch.__file__).parent)
 _PACKAGE = str(Path(__file__).parents[1])
 #: How the names of files begin that hold no code of the user's.
-NOT_THE_USERS = (f"{_TORCH}/", f"{_PACKAGE}/", "<")
+NOT_THE_USERS = (
+    *(f"{_TORCH}/", f"{_PACKAGE}/", "<"),
+    *(f"{Path(sympy.__file__).parent}/", contextlib.__file__),
+)
 # Where torch's tracer and the shape functions of its operators live. What they ask about
 # sizes is about one operator, and a lowering serves an operator at every size.
 _OPERATORS = tuple(
@@ -108,7 +113,7 @@ def recorded_guards() -> Iterator[Callable[[ExportedProgram], list[Guard]]]:
     def located(env: ShapeEnv, *args: Any, **kwargs: Any) -> Any:
         location = original(env, *args, **kwargs)  # type: ignore[misc]
         # The location is kept beside its stack, so that its id stays its own.
-        origins[id(location)] = (location, traceback.extract_stack())
+        origins[id(location)] = (location, _stack())
         return location
 
     def guards(program: ExportedProgram) -> list[Guard]:
@@ -123,6 +128,13 @@ def recorded_guards() -> Iterator[Callable[[ExportedProgram], list[Guard]]]:
         yield guards
     finally:
         setattr(ShapeEnv, method, original)
+
+
+def _stack() -> traceback.StackSummary:
+    """The calls that led here. Lines are read when they are asked for: few are."""
+    frames = traceback.walk_stack(inspect.currentframe())
+    innermost_first = traceback.StackSummary.extract(frames, lookup_lines=False)
+    return traceback.StackSummary.from_list(innermost_first[::-1])
 
 
 def environment_guards(program: ExportedProgram) -> Sequence[Any]:
@@ -219,7 +231,7 @@ def other_side(
 def _holds(condition: sympy.Basic, sizes: Mapping[sympy.Symbol, int]) -> bool:
     try:
         return bool(condition.subs(sizes))
-    except (TypeError, ZeroDivisionError):
+    except (TypeError, ZeroDivisionError, AssertionError):  # the last of remainders below 0
         return True
 
 
