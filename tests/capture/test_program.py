@@ -80,6 +80,18 @@ def test_two_symbols_of_one_size_stay_apart() -> None:
     assert shape_of_input(result, 0) == ["B", "S"]
 
 
+def test_the_sides_of_a_square_stay_apart_at_sizes_that_the_model_takes() -> None:
+    halved = nn.Sequential(*(nn.Conv2d(2, 2, 2, 2) for _ in range(4)))
+    export_and_compare(
+        halved.eval(),
+        torch.rand(2, 2, 32, 32),
+        dynamic_axes={"input": {0: "B", 2: "H", 3: "W"}},
+        sizes=[{"H": 48}, {"W": 16}],
+    )
+    exact = captured(torch.rand(32, 32), model=nn.Identity(), axes={"input": {0: "H", 1: "W"}})
+    assert exact.sizes == {"H": 32, "W": 64}
+
+
 def test_one_symbol_on_two_inputs_and_one_tensor_passed_twice() -> None:
     x = torch.rand(3, 4)
     result = captured(x, x, axes={"x": {0: "B"}, "y": {0: "B"}})

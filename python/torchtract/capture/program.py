@@ -173,17 +173,18 @@ def _traced_sizes(
     axes: Mapping[str, Mapping[int, str]],
     assertions: list[Assertion],
 ) -> dict[str, int]:
-    """A size for each symbol: the example's where it can be told apart, else one near it.
+    """A size for each symbol: the example's where it can be told apart, else a multiple of it.
 
-    Sizes of 0 and 1 and sizes that two symbols share would be taken for constants or for
-    one symbol by the tracer.
+    A module may need sizes that a number divides, and refuse small ones. Sizes of 0 and 1, and
+    sizes that two symbols share, would be taken for constants or for one symbol by the tracer.
     """
     sizes: dict[str, int] = {}
     for name, symbols in axes.items():
         for axis, symbol in symbols.items():
             wanted = sizes.get(symbol) or tensors[name].shape[axis]
             taken = {s for other, s in sizes.items() if other != symbol}
-            candidates = [wanted, *range(_SMALLEST_TRACED, _SMALLEST_TRACED + 64)]
+            near = [*range(wanted + 1, wanted + 64), *range(_SMALLEST_TRACED, 64)]
+            candidates = [wanted, 2 * wanted, 3 * wanted, *near]
             fitting = (
                 c
                 for c in candidates
