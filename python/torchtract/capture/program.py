@@ -241,11 +241,7 @@ def _symbols(
 
 def _became_static(axis: str, value: sympy.Expr, guards: Sequence[Guard]) -> CaptureError:
     """The refusal of an axis that the module's code fixed, with the line that did it."""
-    fixing = [
-        g.line
-        for g in guards
-        if isinstance(g.condition, sympy.Eq) and value in g.condition.args and g.line
-    ]
+    fixing = [g.line for g in guards if g.line and _fixes(g.condition, value)]
     where = f"{fixing[-1]}: " if fixing else ""
     return CaptureError(
         f"{where}dynamic_axes={axis} can't stay symbolic, since this code needs the size to be "
@@ -253,3 +249,11 @@ def _became_static(axis: str, value: sympy.Expr, guards: Sequence[Guard]) -> Cap
         "length (a table, a mask) the symbol's length, or leave the axis out of dynamic_axes.",
         source=fixing[-1] if fixing else None,
     )
+
+
+def _fixes(condition: sympy.Basic, value: sympy.Expr) -> bool:
+    """Whether a condition holds for this size alone: `S == 5`, `2*S + 1 == 11`."""
+    symbols = condition.free_symbols
+    if not isinstance(condition, sympy.Eq) or len(symbols) != 1:
+        return isinstance(condition, sympy.Eq) and value in condition.args
+    return bool(condition.subs(dict.fromkeys(symbols, value)) == sympy.true)
