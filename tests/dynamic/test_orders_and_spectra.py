@@ -10,6 +10,7 @@ from dynamic.rows import Row, floats, integers, masks, row
 
 X = floats("B", "S", 6)
 LAST = floats("B", "S")
+FIRST = torch.tensor([0])
 
 ROWS = [
     row("sorted over S", lambda x: x.sort(1), X),
@@ -54,7 +55,6 @@ ROWS = [
         "sampled at places", lambda x: F.grid_sample(x[:, None], _places(x)), floats("B", "H", "W")
     ),
 ]
-FIRST = torch.tensor([0])
 
 
 def _scattered(x: torch.Tensor, how: str) -> torch.Tensor:
