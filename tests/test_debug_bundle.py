@@ -153,6 +153,9 @@ def test_a_model_that_tract_refuses_is_kept_too(
 
     assert not isinstance(error.value, MismatchError)
     assert "The first operation that tract can't compute is aten." in str(error.value)
+    assert ".torchtract-" not in str(error.value)
+    if stage == "load":
+        assert str(error.value).startswith(f"{tmp_path / 'model.nnef.tgz'}: ")
     bundle = read_debug_bundle(tmp_path / "debug.tgz")
     assert bundle.report["error"] == type(error.value).__name__
     assert bundle.report["message"] == str(error.value)

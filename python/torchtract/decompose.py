@@ -11,6 +11,7 @@ from torch.export import ExportedProgram, default_decompositions
 
 from torchtract.errors import CaptureError
 from torchtract.lower import lowering_of, registered
+from torchtract.lower.source import line_in
 
 __all__ = ["decompose"]
 
@@ -20,11 +21,17 @@ def decompose(program: ExportedProgram) -> ExportedProgram:
 
     A program that needs neither is returned as it is: retracing one takes as long as
     capturing it.
+
+    Raises:
+        CaptureError: torch's rules fail, or make a dynamic size a number.
     """
     if not any(_needs_work(node) for node in program.graph.nodes):
         return program
     before = _input_shapes(program)  # what is decided while decomposing shows in both programs
-    decomposed: ExportedProgram = program.run_decompositions(_table())
+    try:
+        decomposed: ExportedProgram = program.run_decompositions(_table())
+    except Exception as error:
+        raise _refusal(error) from error
     if _input_shapes(decomposed) != before:
         names = ", ".join(sorted({str(n.target) for n in program.graph.nodes if _needs_work(n)}))
         raise CaptureError(
@@ -32,6 +39,17 @@ def decompose(program: ExportedProgram) -> ExportedProgram:
             "size a number; write it with other operators, or leave the axis static."
         )
     return decomposed
+
+
+def _refusal(error: Exception) -> CaptureError:
+    reason, _, context = str(error).partition("\n\nWhile executing")
+    line = line_in(context)
+    return CaptureError(
+        f"{line or 'the model'}: can't be exported, since torch.export made a program of it that "
+        f"torch can't take apart ({reason.strip()}); write it with other operations, or leave it "
+        "out of the module.",
+        source=line or None,
+    )
 
 
 def _input_shapes(program: ExportedProgram) -> list[tuple[str, ...]]:

@@ -135,6 +135,8 @@ def export_model_to_nnef(
         dynamic_axes=target.dynamic_axes,
         assertions=assertions,
     )
+    extensions += _above_zero(captured)
+    assertions = assertions_of(extensions)
     lowered = _lowered(captured, target.version)
     graph = lowered.graph
 
@@ -151,13 +153,24 @@ def export_model_to_nnef(
             graph, unfinished, version=target.version, compression_level=compression_level
         )
         verification = Verification(
-            model, args, kwargs or {}, lowered, unfinished, target.check_io_tolerance
+            model, args, kwargs or {}, lowered, unfinished, target.check_io_tolerance, path
         )
         if target.check_io:
             log.info("%s", verification.run(bundle))
         if target.check_stream is not None:
             log.info("%s", verification.run_stream(target.check_stream))
     return path
+
+
+def _above_zero(captured: Capture) -> list[str]:
+    """Assertions that keep a model from sizes at which its module runs other code."""
+    for symbol, line in captured.above_zero.items():
+        log.warning(
+            "%s: asks about an empty axis, so the model refuses %s=0; assert `%s >= 1` if that is "
+            "meant, or `%s >= 0` to have it exported or told why not.",
+            *(line, symbol, symbol, symbol),
+        )
+    return [f"tract_assert {symbol} >= 1" for symbol in captured.above_zero]
 
 
 def _lowered(captured: Capture, version: str) -> Lowered:

@@ -41,6 +41,7 @@ class Verification:
         lowered: the program that was captured from it, and what was made of that.
         path: of the model. There is room for a second one beside it.
         tolerance: one of tract's levels.
+        target: the path that the user gave, which it will have.
     """
 
     module: torch.nn.Module
@@ -49,6 +50,7 @@ class Verification:
     lowered: Lowered
     path: Path
     tolerance: str
+    target: Path
 
     def run(self, debug_bundle_path: Path | None = None) -> IoReport:
         """Compare them, and write a debug bundle if that fails.
@@ -68,7 +70,8 @@ class Verification:
             check.trial = check.trial or self._reference()
             found = self._locate(check.trial, None)
             check.report = replace(check.report, divergence=found)
-            located = type(error)(f"{error}\n{found}")
+            told = str(error).replace(str(self.path.absolute()), str(self.target))
+            located = type(error)(f"{told}\n{found}")
             self._keep(debug_bundle_path, check, located)
             raise located from error
 

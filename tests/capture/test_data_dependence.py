@@ -109,12 +109,34 @@ class Number(nn.Module):
         return x * x.sum().item()
 
 
+def in_another_function(x: torch.Tensor) -> Any:
+    return x.nonzero()
+
+
+class Helped(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return in_another_function(x)
+
+
+def test_the_line_is_that_of_the_call_in_whatever_function() -> None:
+    with pytest.raises(UnsupportedOpError, match="nonzero") as refusal:
+        export(Helped(), X, dynamic_axes=AXES)
+    line = inspect.getsourcelines(in_another_function)[1] + 1
+    assert f"test_data_dependence.py:{line}" in str(refusal.value)
+
+
+class Vectorized(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.vmap(torch.sin)(x)
+
+
 @pytest.mark.parametrize("dynamic", [True, False])
 @pytest.mark.parametrize(
     ("module", "name"),
     [
         (MaskedSelect, "masked_select.*shape.*depends on the data"),
         (Mask, "aten.index.Tensor.*as many elements as its values say"),
+        (Vectorized, "_add_batch_dim is refused"),
         (Unique, "unique.*shape.*depends on the data"),
         (Repeated, "repeat_interleave"),
         (Nonzero, "nonzero.*shape.*depends on the data"),
@@ -155,4 +177,53 @@ class ToNumpy(nn.Module):
 def test_python_that_asks_for_values_is_refused(module: type[nn.Module], dynamic: bool) -> None:
     with pytest.raises(CaptureError, match="one graph") as refusal:
         export(module(), X, dynamic_axes=AXES if dynamic else None)
+    assert line_of(module) in str(refusal.value)
+
+
+class Gradient(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.autograd.grad((x**2).sum(), x)[0]
+
+
+class Differentiated(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.func.grad(lambda y: (y**2).sum())(x)
+
+
+class Jacobian(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.func.jacrev(torch.sin)(x)
+
+
+class Autocast(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return x @ x.T
+
+
+class Regrown(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        self.table = torch.arange(x.shape[0]) * 1.0
+        return x * self.table[:, None]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (Gradient, "derivatives are taken"),
+        (Differentiated, "derivatives are taken"),
+        (Jacobian, "derivatives are taken"),
+        (Autocast, "autocast computes in torch.bfloat16"),
+        (Regrown, "expand"),
+    ],
+)
+def test_what_torch_cannot_trace_is_refused_with_its_line(
+    module: type[nn.Module], reason: str
+) -> None:
+    with pytest.raises(CaptureError, match=reason) as refusal:
+        export(module(), X, dynamic_axes=AXES)
     assert line_of(module) in str(refusal.value)

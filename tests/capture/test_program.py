@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sympy
 import torch
 from torch import nn
 from torch.export import Dim
+from torch.utils._sympy.functions import Mod
+from torch.utils.checkpoint import checkpoint
 
-from harness import export_and_compare
+from harness import export, export_and_compare
 from torchtract.capture import Capture, capture
 from torchtract.capture.axes import DynamicAxes, ranges_of
-from torchtract.capture.guards import user_line
+from torchtract.capture.guards import Guard, other_side, user_line
 from torchtract.errors import CaptureError
 from torchtract.sizes import Assertion
 
@@ -75,6 +80,18 @@ def test_two_symbols_of_one_size_stay_apart() -> None:
     assert shape_of_input(result, 0) == ["B", "S"]
 
 
+def test_the_sides_of_a_square_stay_apart_at_sizes_that_the_model_takes() -> None:
+    halved = nn.Sequential(*(nn.Conv2d(2, 2, 2, 2) for _ in range(4)))
+    export_and_compare(
+        halved.eval(),
+        torch.rand(2, 2, 32, 32),
+        dynamic_axes={"input": {0: "B", 2: "H", 3: "W"}},
+        sizes=[{"H": 48}, {"W": 16}],
+    )
+    exact = captured(torch.rand(32, 32), model=nn.Identity(), axes={"input": {0: "H", 1: "W"}})
+    assert exact.sizes == {"H": 32, "W": 64}
+
+
 def test_one_symbol_on_two_inputs_and_one_tensor_passed_twice() -> None:
     x = torch.rand(3, 4)
     result = captured(x, x, axes={"x": {0: "B"}, "y": {0: "B"}})
@@ -120,7 +137,12 @@ def test_wrong_dynamic_axes_are_refused(axes: DynamicAxes, words: list[str]) -> 
 
 @pytest.mark.parametrize(
     ("names", "words"),
-    [(["a", "a"], ["'a'", "twice"]), (["a"], ["1 names", "2 tensors", "x, y"])],
+    [
+        (["a", "a"], ["'a'", "twice"]),
+        (["a"], ["1 names", "2 tensors", "x, y"]),
+        ("ab", ["'ab'", "list of strings"]),
+        ([1, 2], ["[1, 2]", "list of strings"]),
+    ],
 )
 def test_wrong_input_names_are_refused(names: list[str], words: list[str]) -> None:
     with pytest.raises(CaptureError) as refusal:
@@ -140,6 +162,23 @@ def test_a_module_in_training_mode_is_refused() -> None:
 def test_parameters_on_another_device_are_refused() -> None:
     with pytest.raises(CaptureError, match=r"'linear.weight' is on meta.*'x' is on cpu"):
         captured(torch.rand(3, 4), model=Pair().to("meta"))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda: torch.eye(4).to_sparse(), "sparse_coo"),
+        (lambda: torch.eye(4).to_sparse_csr(), "sparse_csr"),
+        (lambda: torch.quantize_per_tensor(torch.eye(4), 0.1, 0, torch.quint8), "quantized"),
+        (lambda: torch.nested.nested_tensor([torch.eye(4)]), "nested"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tensors_that_are_not_dense_are_refused(
+    make: Callable[[], torch.Tensor], kind: str
+) -> None:
+    with pytest.raises(CaptureError, match=f"x: .*{kind}.*dense"):
+        captured(make())
 
 
 def test_arguments_that_do_not_fit_forward_are_refused() -> None:
@@ -187,6 +226,68 @@ def test_a_symbol_may_be_zero_where_the_user_says_so() -> None:
         sizes=[{"B": 0}, {"B": 1}],
         custom_extensions=["tract_assert B >= 0"],
     )
+
+
+def test_a_size_of_zero_is_kept_out_where_the_code_has_another_way_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    module = EmptyIsSpecial()
+    model = export(module, torch.rand(3, 4), dynamic_axes={"x": {0: "B", 1: "S"}})
+    assert model.assertions == ("B >= 1",)
+    line = inspect.getsourcelines(module.forward)[1] + 1
+    assert f"test_program.py:{line}" in caplog.text
+    assert "refuses B=0" in caplog.text
+    caplog.clear()
+    promised = ["tract_assert B >= 1"]
+    export(module, torch.rand(3, 4), dynamic_axes={"x": {0: "B"}}, custom_extensions=promised)
+    assert "refuses" not in caplog.text
+
+
+class Table(nn.Module):
+    """Makes what it needs at its first call, and keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: torch.Tensor | None = None
+        self.tables: dict[str, torch.Tensor] = {}
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.table is None or self.table.shape[0] < x.shape[0]:
+            self.table = torch.arange(x.shape[0]) * 1.0
+        self.tables.setdefault("two", torch.full((4,), 2.0))
+        self.other = x + 1
+        self.seen.append(x)
+        return x * self.table[: x.shape[0], None] * self.tables["two"]
+
+
+def test_a_module_is_left_as_it_was() -> None:
+    module = Table()
+    export_and_compare(module, torch.rand(3, 4), dynamic_axes={"x": {0: "B"}}, sizes=[{"B": 7}])
+    captured(torch.rand(3, 4), model=(fresh := Table()), axes={"x": {0: "B"}})
+    assert fresh.table is None
+    assert not fresh.tables
+    assert not fresh.seen
+    assert not hasattr(fresh, "other")
+
+
+def test_gradient_modes_and_autocast_that_is_off_change_nothing() -> None:
+    class Modes(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+                y = x @ x.T
+                with torch.no_grad():
+                    y = y * 2
+            result: torch.Tensor = checkpoint(torch.relu, y, use_reentrant=False)
+            return result
+
+    export_and_compare(Modes(), torch.rand(3, 4), dynamic_axes={"x": {0: "B"}}, sizes=[{"B": 5}])
+
+
+def test_sizes_below_those_of_a_remainder_say_nothing_about_a_guard() -> None:
+    size = sympy.Symbol("s", integer=True, nonnegative=True)
+    guard = Guard(sympy.Eq(Mod(size - 4, 3), 0))
+    assert other_side(guard, {size: "S"}, [], from_above=False) == {"S": 5}
 
 
 def test_packages_beside_torch_are_the_users_code() -> None:

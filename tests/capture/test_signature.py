@@ -33,6 +33,14 @@ class Batch:
     scale: float = 2.0
 
 
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    scores: Tensor
+    count: int = 3
+    text: str = "a"
+    more: Tensor | None = None
+
+
 class Pair(NamedTuple):
     first: Tensor
     second: Tensor
@@ -81,6 +89,7 @@ RETURNED: dict[str, tuple[Callable[[Tensor], Any], list[str]]] = {
         lambda x: {"o": Prediction(x + 1, (Pair(x, x * 9),), x * 4)},
         ["o_logits", "o_hidden_0_first", "o_hidden_0_second", "o_extra"],
     ),
+    "a dataclass with numbers": (lambda x: Labelled(x + 1), ["scores"]),
     "a ModelOutput": (
         lambda x: BaseModelOutputWithPooling(
             last_hidden_state=x + 1, pooler_output=x.sum(1), hidden_states=(x * 2, x * 3)
@@ -136,6 +145,29 @@ def test_numbers_that_depend_on_a_size_are_refused(
 
     with pytest.raises(CaptureError, match=r"n: can't be an output.*torch\.tensor"):
         exported(forward, tmp_path, torch.rand(3), axes={"x": {0: "B"}}, output_names=names)
+
+
+@pytest.mark.parametrize(
+    ("returned", "kind"),
+    [
+        (lambda x: (y for y in (x, x + 1)), "generator"),
+        (lambda x: {x + 1}, "set"),
+        (lambda x: (x, Path("a")), "output_1: .*Path"),
+        (lambda _: np.ones(3), "ndarray"),
+        (lambda _: torch.nn.Linear(2, 2), "Linear"),
+    ],
+)
+def test_other_things_than_tensors_are_refused(
+    returned: Callable[[Tensor], Any], kind: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CaptureError, match=f"{kind}.*return tensors"):
+        exported(lambda _, x: returned(x), tmp_path, torch.rand(3))
+
+
+@pytest.mark.parametrize("names", ["output", [0], []])
+def test_what_is_no_list_of_output_names_is_refused(names: Any, tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match=r"output_names=.*(list of strings|0 names don't fit)"):
+        exported(lambda _, x: x + 1, tmp_path, torch.rand(3), output_names=names)
 
 
 def test_an_output_name_given_twice_is_refused(tmp_path: Path) -> None:
@@ -211,6 +243,12 @@ TAKEN: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...], dict[str, Any], l
         (X, Y, Z),
         {},
         ["x", "ys_0", "ys_1"],
+    ),
+    "any keyword arguments": (
+        lambda _, x, k=1.0, **more: x * k - 2 * more["z"] + 3 * more["y"],
+        (X,),
+        {"y": Y, "k": 2.0, "z": Z},
+        ["x", "y", "z"],
     ),
     "an unused input": (lambda _, x, y: x + 1, (X, Y), {}, ["x", "y"]),  # noqa: ARG005
     "one tensor twice": (lambda _, x, y: x - 2 * y, (X, X), {}, ["x", "y"]),

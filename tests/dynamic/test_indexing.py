@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from dynamic.rows import Row, floats, integers, masks, row
 
@@ -59,6 +60,22 @@ ROWS = [
     row("the last of each length", _last, X, masks("B", "S")),
     row("rows of a table", lambda n: torch.arange(40.0).view(20, 2)[n + 9], N),
     row("embedding", torch.nn.Embedding(20, 3), integers("B", "S", low=0, high=19)),
+    row(
+        "bags of embeddings",
+        lambda n: [
+            F.embedding_bag(n, torch.arange(40.0).view(20, 2).sin(), mode=mode)
+            for mode in ("mean", "sum", "max")
+        ],
+        integers("B", "S", low=0, high=19),
+    ),
+    row(
+        "bags of weighted embeddings",
+        lambda n, x: F.embedding_bag(
+            n, torch.arange(40.0).view(20, 2).sin(), mode="sum", per_sample_weights=x
+        ),
+        integers("B", "S", low=0, high=19),
+        floats("B", "S"),
+    ),
     row("row and column", lambda x: x[torch.arange(x.shape[0]), x.argmax(1)[:, 0]], X),
     row(
         "a pair of axes",

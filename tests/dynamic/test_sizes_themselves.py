@@ -49,6 +49,14 @@ def _int(x: torch.Tensor) -> torch.Tensor:
     return x + torch.zeros(int(x.shape[1]))[:, None]
 
 
+def _one_less_and_one(x: torch.Tensor) -> torch.Tensor:
+    return torch.ones(torch.sym_max(x.shape[1] - 1, 0) + 1)
+
+
+def _over_at_least_one(x: torch.Tensor) -> torch.Tensor:
+    return x.sum(1) / max(x.shape[1], 1)
+
+
 ROWS = [
     row("zeros of S", lambda x: torch.zeros(x.shape[1]), X),
     row("full of S", lambda x: torch.full((x.shape[0], x.shape[1]), x.shape[1]), X),
@@ -91,6 +99,12 @@ ROWS = [
         lambda x: torch.full((), x.shape[1], dtype=torch.float32) / 7 + x,
         X,
     ),
+    row(
+        "B // S, at least 1",
+        lambda x: x + max(x.shape[0] // x.shape[1], 1),
+        X,
+        refused="divides by S",
+    ),
     row("S over B", lambda x: torch.full((), x.shape[1]) / torch.full((), x.shape[0]), X),
     row("half of a count", lambda x: torch.ones(x.shape[1]).sum() / 2, X, stops=({"S": 0},)),
     row("half of positions", lambda x: torch.arange(x.shape[1]) / 2, X),
@@ -100,7 +114,18 @@ ROWS = [
     row("S in an exponent", lambda x: x.sign() * x.shape[1] ** 2, X),
     row("1 / S", lambda x: x * (1 / x.shape[1]), X),
     row("root of S", lambda x: x / math.sqrt(x.shape[1]), X),
-    row("log of S", lambda x: x * math.log(x.shape[1]), X, refused="needs the size to be 5"),
+    row(
+        "log of S + 1",
+        lambda x: x * math.log(x.shape[1] + 1),
+        X,
+        refused="test_sizes_themselves.py",
+    ),
+    row(
+        "a float of 2 * S + 1",
+        lambda x: x * float(x.shape[1] * 2 + 1),
+        X,
+        refused="test_sizes_themselves.py",
+    ),
     row("S / 2 as a number", lambda x: x + x.shape[1] / 2, X),
     row("S added to integers", lambda n: n * n.shape[1] - n.shape[0], integers("B", "S")),
     row("S // 2 added", lambda n: n + n.shape[1] // 2, integers("B", "S")),
@@ -112,6 +137,31 @@ ROWS = [
     row("a branch on S", _by_length, X, refused="S <= 9"),
     row("a branch that the assertion decides", _by_length, X, assertions=("S <= 9",)),
     row("a branch on parity", _by_parity, X, refused="S"),
+    row(
+        "a branch on an empty axis",
+        lambda x: torch.ones(3) if x.shape[1] == 0 else x.sum(1),
+        X,
+        stops=({"S": 0},),
+    ),
+    row(
+        "a branch on no elements",
+        lambda x: x.mean() if x.numel() else torch.zeros(()),
+        X,
+        stops=({"S": 0}, {"B": 0}),
+    ),
+    row("S or 1", lambda x: x.sum(1) / (x.shape[1] or 1), X, stops=({"S": 0},)),
+    row("max of S and 1", lambda x: x.sum(1) / max(x.shape[1], 1), X, stops=({"S": 0},)),
+    row("min of S and 1", lambda x: torch.ones(min(x.shape[1], 1)), X, stops=({"S": 0},)),
+    row("sym_max of S - 1 and 0", _one_less_and_one, X, stops=({"S": 0},)),
+    row("whether there are any", lambda x: x.sum(1) + (x.shape[1] > 0), X, stops=({"S": 0},)),
+    row("max of S and 1, with S >= 0", _over_at_least_one, X, assertions=("S >= 0",)),
+    row(
+        "a branch on an empty axis, with S >= 0",
+        lambda x: torch.ones(3) if x.shape[1] == 0 else x.sum(1),
+        X,
+        refused="at S=0",
+        assertions=("S >= 0",),
+    ),
     row("a while loop", _while, X, refused="S"),
     row("padded to even by a branch", _padded_to_even, X, refused="S"),
     row("an assertion on S", _asserted, X),

@@ -7,13 +7,17 @@ other code, or refuse; an export that ignores it would be wrong there without a 
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import itertools
+import linecache
 import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import sympy
@@ -27,9 +31,12 @@ from torchtract.errors import CaptureError
 from torchtract.sizes import Assertion, allowed
 
 __all__ = [
+    "BETWEEN",
+    "NOT_THE_USERS",
     "Guard",
     "check_guards",
     "environment_guards",
+    "line_of",
     "other_side",
     "recorded_guards",
     "user_line",
@@ -37,6 +44,11 @@ __all__ = [
 
 _TORCH = str(Path(torch.__file__).parent)
 _PACKAGE = str(Path(__file__).parents[1])
+#: How the names of files begin that hold no code of the user's.
+NOT_THE_USERS = (
+    *(f"{_TORCH}/", f"{_PACKAGE}/", "<"),
+    *(f"{Path(sympy.__file__).parent}/", contextlib.__file__),
+)
 # Where torch's tracer and the shape functions of its operators live. What they ask about
 # sizes is about one operator, and a lowering serves an operator at every size.
 _OPERATORS = tuple(
@@ -49,6 +61,8 @@ _OPERATORS = tuple(
 _SYMBOLS = f"{_TORCH}/__init__.py"
 # What stands for Python's max() and min() while tracing.
 _BUILTINS = f"{_TORCH}/_export/non_strict_utils.py"
+#: What stands between code that asks about a size and the tracer.
+BETWEEN = (_SYMBOLS, _BUILTINS, f"{_TORCH}/overrides.py")
 _TRACER = (_SYMBOLS, f"{_TORCH}/fx/", f"{_TORCH}/utils/", __file__)
 
 
@@ -70,10 +84,19 @@ class Guard:
 def user_line(stack: traceback.StackSummary) -> str:
     """`file:line: code` of the innermost frame outside of torch and this package."""
     for frame in reversed(stack):
-        if not frame.filename.startswith((f"{_TORCH}/", f"{_PACKAGE}/", "<")):
-            code = textwrap.shorten(frame.line or "", 80, placeholder=" ...")
-            return f"{frame.filename}:{frame.lineno}: {code}"
+        if not frame.filename.startswith(NOT_THE_USERS):
+            return _line(frame.filename, frame.lineno, frame.line)
     return ""
+
+
+def line_of(frame: FrameType) -> str:
+    """`file:line: code` of a frame."""
+    name = frame.f_code.co_filename
+    return _line(name, frame.f_lineno, linecache.getline(name, frame.f_lineno))
+
+
+def _line(name: str, number: int | None, code: str | None) -> str:
+    return f"{name}:{number}: {textwrap.shorten(code or '', 80, placeholder=' ...')}"
 
 
 @contextmanager
@@ -90,7 +113,7 @@ def recorded_guards() -> Iterator[Callable[[ExportedProgram], list[Guard]]]:
     def located(env: ShapeEnv, *args: Any, **kwargs: Any) -> Any:
         location = original(env, *args, **kwargs)  # type: ignore[misc]
         # The location is kept beside its stack, so that its id stays its own.
-        origins[id(location)] = (location, traceback.extract_stack())
+        origins[id(location)] = (location, _stack())
         return location
 
     def guards(program: ExportedProgram) -> list[Guard]:
@@ -105,6 +128,13 @@ def recorded_guards() -> Iterator[Callable[[ExportedProgram], list[Guard]]]:
         yield guards
     finally:
         setattr(ShapeEnv, method, original)
+
+
+def _stack() -> traceback.StackSummary:
+    """The calls that led here. Lines are read when they are asked for: few are."""
+    frames = traceback.walk_stack(inspect.currentframe())
+    innermost_first = traceback.StackSummary.extract(frames, lookup_lines=False)
+    return traceback.StackSummary.from_list(innermost_first[::-1])
 
 
 def environment_guards(program: ExportedProgram) -> Sequence[Any]:
@@ -201,7 +231,7 @@ def other_side(
 def _holds(condition: sympy.Basic, sizes: Mapping[sympy.Symbol, int]) -> bool:
     try:
         return bool(condition.subs(sizes))
-    except (TypeError, ZeroDivisionError):
+    except (TypeError, ZeroDivisionError, AssertionError):  # the last of remainders below 0
         return True
 
 

@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from torchtract.capture.axes import DynamicAxes, ranges_of, resolve_axes
+from torchtract.capture.empty_axes import recorded_questions
 from torchtract.capture.guards import Guard, recorded_guards
 from torchtract.capture.script_module import module_of_script
 from torchtract.capture.signature import (
@@ -42,6 +43,8 @@ class Capture:
         guards: what the tracer took for granted about sizes.
         tracer: traces the module again.
         sizes: the size of each symbol at which it was traced.
+        above_zero: symbols of which the user says nothing and the module's code has another
+            way at 0 that the program lacks; each with the user's line.
     """
 
     program: ExportedProgram
@@ -51,6 +54,7 @@ class Capture:
     guards: tuple[Guard, ...]
     tracer: Tracer
     sizes: Mapping[str, int]
+    above_zero: Mapping[str, str]
 
     def at(self, sizes: Mapping[str, int]) -> Capture | None:
         """The same module traced at other sizes, or None where it refuses them.
@@ -100,6 +104,7 @@ def capture(
     names = input_names_of(signature, args, kwargs, input_names)
     tensors = {name: leaves[i] for name, i in zip(names, positions, strict=True)}
     _check_devices(model, tensors)
+    _check_tensors(tensors)
     axes = resolve_axes(tensors, dynamic_axes or {})
     if isinstance(model, torch.jit.ScriptModule):
         model = module_of_script(model, args, kwargs, dynamic=any(axes.values()))
@@ -107,12 +112,14 @@ def capture(
     sizes = _traced_sizes(tensors, axes, promises)
     inputs = dict(zip(names, positions, strict=True))
     tracer = Tracer(model, leaves, structure, inputs, axes, _may_be_empty(sizes, promises))
-    with recorded_guards() as guards_of:
+    with recorded_guards() as guards_of, recorded_questions() as above_zero:
         program = tracer.trace(sizes)
     guards = guards_of(program)
     symbols = _symbols(program, names, axes, guards)
     outputs = output_names_of(program, output_names, taken=[*names, *symbols.values()])
-    return Capture(program, tuple(names), outputs, symbols, tuple(guards), tracer, sizes)
+    lines = {symbols[s]: line for s, line in above_zero.items() if s in symbols}
+    lines = {s: line for s, line in lines.items() if allowed({s: 0}, promises)}
+    return Capture(program, tuple(names), outputs, symbols, tuple(guards), tracer, sizes, lines)
 
 
 def _check_module(model: torch.nn.Module) -> None:
@@ -128,6 +135,18 @@ def _check_module(model: torch.nn.Module) -> None:
             f"({training[0]} is), since dropout and batch normalisation behave differently "
             "there; call model.eval() first."
         )
+
+
+def _check_tensors(tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        kind = str(tensor.layout).removeprefix("torch.")
+        kind = "nested" if tensor.is_nested else "quantized" if tensor.is_quantized else kind
+        if kind != "strided":
+            raise CaptureError(
+                f"{name}: can't be an input, since it is a {kind} tensor and "
+                "tract has dense ones only; pass it dense, with a mask where its rows differ in "
+                "length."
+            )
 
 
 def _check_devices(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -154,17 +173,18 @@ def _traced_sizes(
     axes: Mapping[str, Mapping[int, str]],
     assertions: list[Assertion],
 ) -> dict[str, int]:
-    """A size for each symbol: the example's where it can be told apart, else one near it.
+    """A size for each symbol: the example's where it can be told apart, else a multiple of it.
 
-    Sizes of 0 and 1 and sizes that two symbols share would be taken for constants or for
-    one symbol by the tracer.
+    A module may need sizes that a number divides, and refuse small ones. Sizes of 0 and 1, and
+    sizes that two symbols share, would be taken for constants or for one symbol by the tracer.
     """
     sizes: dict[str, int] = {}
     for name, symbols in axes.items():
         for axis, symbol in symbols.items():
             wanted = sizes.get(symbol) or tensors[name].shape[axis]
             taken = {s for other, s in sizes.items() if other != symbol}
-            candidates = [wanted, *range(_SMALLEST_TRACED, _SMALLEST_TRACED + 64)]
+            near = [*range(wanted + 1, wanted + 64), *range(_SMALLEST_TRACED, 64)]
+            candidates = [wanted, 2 * wanted, 3 * wanted, *near]
             fitting = (
                 c
                 for c in candidates
@@ -221,11 +241,7 @@ def _symbols(
 
 def _became_static(axis: str, value: sympy.Expr, guards: Sequence[Guard]) -> CaptureError:
     """The refusal of an axis that the module's code fixed, with the line that did it."""
-    fixing = [
-        g.line
-        for g in guards
-        if isinstance(g.condition, sympy.Eq) and value in g.condition.args and g.line
-    ]
+    fixing = [g.line for g in guards if g.line and _fixes(g.condition, value)]
     where = f"{fixing[-1]}: " if fixing else ""
     return CaptureError(
         f"{where}dynamic_axes={axis} can't stay symbolic, since this code needs the size to be "
@@ -233,3 +249,11 @@ def _became_static(axis: str, value: sympy.Expr, guards: Sequence[Guard]) -> Cap
         "length (a table, a mask) the symbol's length, or leave the axis out of dynamic_axes.",
         source=fixing[-1] if fixing else None,
     )
+
+
+def _fixes(condition: sympy.Basic, value: sympy.Expr) -> bool:
+    """Whether a condition holds for this size alone: `S == 5`, `2*S + 1 == 11`."""
+    symbols = condition.free_symbols
+    if not isinstance(condition, sympy.Eq) or len(symbols) != 1:
+        return isinstance(condition, sympy.Eq) and value in condition.args
+    return bool(condition.subs(dict.fromkeys(symbols, value)) == sympy.true)

@@ -7,8 +7,10 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch import SymBool, SymFloat, SymInt
 from torch.export import ExportedProgram
 from torch.export.graph_signature import (
     ConstantArgument,
@@ -25,11 +27,18 @@ from torchtract.nnef import Names, identifier
 
 __all__ = [
     "input_names_of",
-    "known_dataclasses",
+    "known_keywords",
+    "known_outputs",
     "output_names_of",
     "register_dataclasses",
     "signature_of",
 ]
+
+#: Stands for what is no tensor. None would do, but dataclasses lose fields that are None.
+_NUMBER = object()
+
+#: What a leaf of the returned structure may be. Only tensors become outputs.
+_OUTPUTS = (torch.Tensor, bool, int, float, str, type(None), SymInt, SymFloat, SymBool)
 
 #: Keys that lead from a structure to a leaf: of dicts, sequences and fields.
 _Path = tuple[Any, ...]
@@ -127,13 +136,14 @@ def output_names_of(
     specs = program.graph_signature.output_specs
     args = [spec.arg for spec in specs if spec.kind == OutputKind.USER_OUTPUT]
     nodes = {node.name: node for node in program.graph.nodes}
-    leaves = [nodes[a.name].meta["val"] if a.name in nodes else None for a in args]
+    leaves = [nodes[a.name].meta["val"] if a.name in nodes else _NUMBER for a in args]
     returned = pytree.tree_unflatten(leaves, program.call_spec.out_spec)
     paths = [path for path, _ in _paths(returned)]
     for path, arg in zip(paths, args, strict=True):
         _check_returned(_output_name(path, alone=len(args) == 1), arg)
     tensors = [p for p, a in zip(paths, args, strict=True) if isinstance(a, TensorArgument)]
     if given is not None:
+        _refuse_other_things("output_names", given)
         _refuse_repeated("output_names", given)
         return _named_by_parts(tensors, given, returned) or tuple(given)
     unique = Names(reserved=taken)
@@ -170,7 +180,7 @@ def _check_returned(name: str, value: Any) -> None:
     if isinstance(value, (SymIntArgument, SymFloatArgument, SymBoolArgument)):
         raise CaptureError(
             f"{name}: can't be an output, since it is a Python number that depends on a size "
-            "and NNEF returns tensors; return it as torch.tensor(...), or leave it out."
+            "or on data, and NNEF returns tensors; return it as torch.tensor(...), or leave it out."
         )
     if not isinstance(value, (TensorArgument, ConstantArgument)):
         raise CaptureError(
@@ -180,6 +190,7 @@ def _check_returned(name: str, value: Any) -> None:
 
 
 def _check_given(argument: str, given: Sequence[str], names: Sequence[str]) -> None:
+    _refuse_other_things(argument, given)
     if len(given) != len(names):
         raise CaptureError(
             f"{argument}={list(given)}: {len(given)} names don't fit, since there are "
@@ -187,6 +198,14 @@ def _check_given(argument: str, given: Sequence[str], names: Sequence[str]) -> N
             "give one name for each of them."
         )
     _refuse_repeated(argument, given)
+
+
+def _refuse_other_things(argument: str, names: Sequence[str]) -> None:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise CaptureError(
+            f"{argument}={names!r}: can't be names, since this is no list of strings; write it "
+            f"like {argument}=['first', 'second']."
+        )
 
 
 def _refuse_repeated(argument: str, names: Sequence[str]) -> None:
@@ -224,6 +243,27 @@ def _keys(tree: Any, kind: Any, children: Sequence[Any]) -> Sequence[Any]:
     return range(len(children))
 
 
+@contextmanager
+def known_keywords(model: torch.nn.Module, keywords: Iterable[str]) -> Iterator[None]:
+    """Let `forward(x, **more)` say the names in `more`, where torch.export doesn't find them."""
+    forward = model.forward
+    signature = inspect.signature(forward)
+    parameters = [p for p in signature.parameters.values() if p.kind != p.VAR_KEYWORD]
+    named = {p.name for p in parameters}
+    if len(parameters) == len(signature.parameters) or named.issuperset(keywords):
+        yield
+        return
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters += [inspect.Parameter(name, kind) for name in keywords if name not in named]
+
+    def with_names(*args: Any, **kwargs: Any) -> Any:
+        return forward(*args, **kwargs)
+
+    with_names.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with patch.object(model, "forward", with_names):
+        yield
+
+
 # Dataclasses, which pytree takes for leaves until it is told of them.
 
 
@@ -236,13 +276,25 @@ def register_dataclasses(tree: Any) -> None:
 
 
 @contextmanager
-def known_dataclasses(model: torch.nn.Module) -> Iterator[None]:
-    """Tell pytree of the dataclasses that a module returns, as soon as it does."""
+def known_outputs(model: torch.nn.Module) -> Iterator[None]:
+    """Look at what a module returns: tell pytree of its dataclasses, and refuse what is no output.
 
-    def register(_module: torch.nn.Module, _args: Any, outputs: Any) -> None:
+    Raises:
+        CaptureError: it returns something else than tensors, numbers and structures of them.
+    """
+
+    def look(_module: torch.nn.Module, _args: Any, outputs: Any) -> None:
         register_dataclasses(outputs)
+        for path, leaf in _paths(outputs):
+            if not isinstance(leaf, _OUTPUTS):
+                raise CaptureError(
+                    f"{_output_name(path, alone=not path)}: can't be an output of "
+                    f"{type(model).__name__}.forward, since it is of type "
+                    f"{type(leaf).__name__}; return tensors, or tuples, "
+                    "lists, dicts and dataclasses of them."
+                )
 
-    handle = model.register_forward_hook(register)
+    handle = model.register_forward_hook(look)
     try:
         yield
     finally:

@@ -123,6 +123,54 @@ def _kron(x: Tensor, other: Tensor) -> Any:
     return (columns * rows).reshape(sizes)
 
 
+def _cov(x: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
+    rows = x if x.dim() == 2 else x.unsqueeze(0)
+    # One row gives a number and more give a matrix: their count has to be known.
+    count, length = list[Any](rows.shape) if rows.dim() == 2 else (0, 0)
+    if isinstance(count, SymInt) or not isinstance(length, SymInt):
+        return NotImplemented
+    if fweights is not None or aweights is not None:
+        return NotImplemented
+    rows = rows - rows.mean(1, keepdim=True)
+    degrees = torch.ones_like(rows[0]).sum() - correction
+    result = rows @ rows.mT / degrees.clamp(min=0)
+    return result[0, 0] if count == 1 else result
+
+
+def _corrcoef(x: Tensor) -> Any:
+    result = _cov(x)
+    if result is NotImplemented or result.dim() == 0:
+        return result if result is NotImplemented else result / result
+    spread = result.diagonal().sqrt()
+    result = result / spread[:, None] / spread
+    return torch.where(result.abs() > 1, result.sign(), result)  # NaN stays
+
+
+def _embedding_bag(
+    x: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,  # noqa: ARG001  (of max_norm)
+    scale_grad_by_freq: bool = False,  # noqa: ARG001  (of gradients)
+    mode: str = "mean",
+    sparse: bool = False,  # noqa: ARG001  (of gradients)
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,  # noqa: ARG001  (of offsets)
+    padding_idx: int | None = None,
+) -> Any:
+    plain = offsets is None and max_norm is None and padding_idx is None
+    if not plain or x.dim() != 2 or not any(isinstance(size, SymInt) for size in x.shape):
+        return NotImplemented
+    found = F.embedding(x, weight)
+    if per_sample_weights is not None:
+        found = found * per_sample_weights.unsqueeze(-1)
+    if mode == "max":
+        return found.amax(1)
+    count = torch.ones_like(x, dtype=weight.dtype).sum(1, keepdim=True).clamp(min=1)
+    return found.sum(1) / count if mode == "mean" else found.sum(1)
+
+
 #: What stands for each function while tracing, where its sizes are symbols.
 REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.max_pool1d: _max_pool1d,
@@ -138,6 +186,11 @@ REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.Tensor.tensor_split: _tensor_split,
     torch.take_along_dim: _take_along_dim,
     torch.Tensor.take_along_dim: _take_along_dim,
+    torch.cov: _cov,
+    torch.Tensor.cov: _cov,
+    torch.corrcoef: _corrcoef,
+    torch.Tensor.corrcoef: _corrcoef,
+    F.embedding_bag: _embedding_bag,
     torch.kron: _kron,
     torch.Tensor.kron: _kron,
 }

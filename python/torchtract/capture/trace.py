@@ -5,22 +5,26 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
 import sympy
 import torch
-from torch.export import Dim, ExportedProgram, ShapesCollection
+from torch._subclasses import fake_tensor
+from torch.export import Dim, ExportedProgram, ShapesCollection, _trace
+from torch.fx import proxy
 from torch.fx.experimental import _config as symbolic_shapes_config
 from torch.fx.experimental import symbolic_shapes
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._sympy.symbol import make_symbol
 
-from torchtract.capture.guards import user_line
-from torchtract.capture.signature import known_dataclasses
+from torchtract.capture.guards import NOT_THE_USERS, user_line
+from torchtract.capture.modes import modes_left_alone
+from torchtract.capture.module_state import unchanged
+from torchtract.capture.signature import known_keywords, known_outputs
 from torchtract.capture.symbolic_calls import REPLACEMENTS
 from torchtract.capture.symbolic_math import symbolic_math
 from torchtract.errors import CaptureError
@@ -52,15 +56,25 @@ def _symbol_that_can_be_zero(kind: Any, index: int, **assumptions: Any) -> sympy
     return make_symbol(kind, index, **assumptions)
 
 
+def _frames_of_user(_tracer: Any, stack: traceback.StackSummary) -> traceback.StackSummary:
+    """The user's frames of a call, helper functions of a `forward` among them.
+
+    Torch would note those called `forward` alone, which are all that is left in its own layers.
+    """
+    start = next((i for i, f in enumerate(stack) if f.filename == __file__), 0)
+    frames = [f for f in stack[start:] if not f.filename.startswith(NOT_THE_USERS)]
+    return traceback.StackSummary.from_list(frames or [f for f in stack if f.name == "forward"])
+
+
 @contextmanager
 def silent_refusals() -> Iterator[None]:
-    """Sizes that a module refuses are tried on purpose: torch shall not log its errors there."""
-    log = logging.getLogger("torch._subclasses.fake_tensor")
-    before, log.disabled = log.disabled, True
-    try:
+    """What torch logs and prints beside its errors is in our errors, or about sizes tried on."""
+    logs = [logging.getLogger(module.__name__) for module in (fake_tensor, symbolic_shapes, _trace)]
+    with ExitStack() as stack:
+        for log in logs:
+            stack.enter_context(patch.object(log, "disabled", True))
+        stack.enter_context(patch.object(_trace, "print", lambda *_, **__: None, create=True))
         yield
-    finally:
-        log.disabled = before
 
 
 class _SizesStaySymbolic(TorchFunctionMode):
@@ -117,26 +131,31 @@ class Tracer:
             if axes:
                 shapes[leaves[position]] = dict.fromkeys(axes, Dim.AUTO)
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
-        dynamic = shapes.dynamic_shapes(self.model, args, kwargs) if self.axes else None
         try:
-            with self._tracing():
+            with self._tracing(), known_keywords(self.model, kwargs):
+                dynamic = shapes.dynamic_shapes(self.model, args, kwargs) if self.axes else None
                 return torch.export.export(
                     self.model, args, kwargs, dynamic_shapes=dynamic, strict=False
                 )
+        except CaptureError:
+            raise
         except Exception as error:
             raise self._refusal(error) from error
 
     @contextmanager
     def _tracing(self) -> Iterator[None]:
-        """Sizes that stay symbols, layers that stay whole, and results that pytree knows."""
+        """Sizes that stay symbols, layers that stay whole, and a module that stays as it was."""
         with (
+            unchanged(self.model),
             torch.no_grad(),
+            modes_left_alone(),
             silent_refusals(),
+            patch.object(proxy.TracerBase, "_filter_traceback_frames", _frames_of_user),
             _zero_and_one(self.may_be_empty),
             _SizesStaySymbolic(),
             symbolic_math(),
             whole_recurrent_layers(),
-            known_dataclasses(self.model),
+            known_outputs(self.model),
         ):
             yield
 

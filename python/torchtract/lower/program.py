@@ -18,7 +18,7 @@ from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal
 from torchtract.lower.dtypes import datum_type
 from torchtract.lower.registry import lowering_of
-from torchtract.lower.source import module_path, origin, source_line
+from torchtract.lower.source import called, module_path, origin, source_line
 from torchtract.lower.value import Fact, Value, fact_of, size_of
 from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
 
@@ -190,7 +190,7 @@ class _Walk:
         of_complex = any(isinstance(t, Fact) and t.dtype.is_complex for t in tensors)
         lowering = lowering_of(node.target, of_complex)
         if lowering is None:
-            part = "it" if str(node.target) == origin(node) else f"its part {node.target}"
+            part = "it" if called(node) == origin(node) else f"its part {called(node)}"
             tags = getattr(node.target, "tags", ())
             if torch.Tag.nondeterministic_seeded in tags:
                 raise Refusal(f"{part} is random; make the noise an input of the module")
@@ -225,9 +225,11 @@ class _Walk:
         outputs: Any = node.args[0]
         for spec, value in zip(signature.output_specs, outputs, strict=True):
             if spec.kind not in (OutputKind.USER_OUTPUT, OutputKind.TOKEN):
+                line = source_line(value)
                 raise CaptureError(
-                    f"{spec.target}: can't be exported, since forward changes it in place and "
-                    "an NNEF graph keeps no state; return the new value as an output instead."
+                    f"{line}: {spec.target!r} can't be exported, since forward changes it in place "
+                    "and an NNEF graph keeps no state; return the new value as an output instead.",
+                    source=line,
                 )
             if spec.kind == OutputKind.USER_OUTPUT and isinstance(value, torch.fx.Node):
                 self.graph.outputs.append(self._output(self.values[value]))
@@ -255,7 +257,7 @@ class _Walk:
                 "model: can't be exported, since forward returns no tensor; return at least one."
             )
         default = ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
-        names = list(self.outputs or default)
+        names = default if self.outputs is None else list(self.outputs)
         if len(names) != count:
             raise CaptureError(
                 f"output_names={names}: {len(names)} names don't fit, since forward returns "

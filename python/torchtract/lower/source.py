@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = ["file_line", "module_path", "origin", "source_line"]
+__all__ = ["called", "file_line", "line_in", "module_path", "origin", "source_line"]
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
 # Of torch, and not of torchvision, and code that torch generates, `<eval_with_key>.5`.
@@ -24,9 +26,14 @@ def module_path(node: torch.fx.Node) -> str:
 
 def file_line(node: torch.fx.Node) -> str:
     """`file:line` of the innermost frame outside of torch, as far as known."""
-    frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
+    return line_in(node.meta.get("stack_trace") or "") or "unknown line"
+
+
+def line_in(stack_trace: str) -> str:
+    """`file:line` of the innermost frame outside of torch in a text that Python or torch wrote."""
+    frames = list(_FRAME.finditer(stack_trace))
     outside = [f for f in frames if not f["file"].startswith(_NOT_THE_USERS)] or frames
-    return f"{outside[-1]['file']}:{outside[-1]['line']}" if outside else "unknown line"
+    return f"{outside[-1]['file']}:{outside[-1]['line']}" if outside else ""
 
 
 def source_line(node: torch.fx.Node) -> str:
@@ -35,8 +42,14 @@ def source_line(node: torch.fx.Node) -> str:
     return f"{where} (in module {path})" if path else where
 
 
+def called(node: torch.fx.Node) -> str:
+    """The operator of a node: `aten.add.Tensor`, or the name of a function of torch's own."""
+    target: Any = node.target
+    return target.__name__ if inspect.isroutine(target) else str(target)
+
+
 def origin(node: torch.fx.Node) -> str:
     """The operator that the user's code called, of which the node may be a decomposed part."""
     history = node.meta.get("from_node") or []
-    called = history[0].target if history else node.target
-    return str(called) if isinstance(called, str) and "." in called else str(node.target)
+    first = history[0].target if history else node.target
+    return first if isinstance(first, str) and "." in first else called(node)

@@ -102,6 +102,8 @@ def test_ranges_to_a_symbol(dtype: torch.dtype | None) -> None:
             torch.arange(0, x.shape[0] + 1, 3, dtype=dtype),
             torch.arange(x.shape[0] - 1, -1, -1, dtype=dtype),
             torch.arange(-x.shape[0], x.shape[0], dtype=dtype),
+            torch.arange(x.shape[0], -x.shape[0], -1.0, dtype=dtype),
+            torch.arange(1.0, x.shape[0] + 3, 2, dtype=dtype),
         ),
         uniform(4),
         dynamic_axes={"x0": {0: "S"}},

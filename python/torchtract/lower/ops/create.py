@@ -133,12 +133,17 @@ def arange_start_step(b: Builder, start: Any, end: Any, step: Any = 1, dtype: An
 def _range(b: Builder, start: Any, end: Any, step: Any) -> Value:
     if all(isinstance(n, (int, float)) for n in (start, end, step)):
         return b.constant(torch.arange(start, end, step, dtype=b.result.dtype))
+    start, end, step = (_whole(n) for n in (start, end, step))
     step = static_int(step, "the step of its range")
     require(
         all(isinstance(n, int) or getattr(n, "is_integer", False) for n in (start, end)),
         f"it counts from {start} to {end}, and tract counts between whole numbers",
     )
     return b.cast(b.range(start, end, step, b.result.shape[0]), b.result.dtype)
+
+
+def _whole(number: Any) -> Any:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 @lowers(aten.linspace.default)
