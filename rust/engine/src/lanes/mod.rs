@@ -296,11 +296,7 @@ impl PoolStream {
         Ok(())
     }
 
-    fn due(
-        &self,
-        pool: &Pool,
-        of: impl FnOnce(&Track) -> anyhow::Result<Due>,
-    ) -> Result<Due> {
+    fn due(&self, pool: &Pool, of: impl FnOnce(&Track) -> anyhow::Result<Due>) -> Result<Due> {
         guarded(Stage::Run, || {
             ensure!(std::ptr::eq(&raw const *self.pool, pool), "it is a stream of another pool");
             let due = of(&self.track)?;
