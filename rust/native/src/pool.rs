@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyList, PyTuple};
 use torchtract_engine::{self as engine, Error, Stage, Tensor};
 
 use crate::engine::{call, raise};
@@ -44,12 +44,13 @@ impl Pool {
     fn push<'py>(
         &self,
         py: Python<'py>,
-        streams: Vec<PyRef<'py, PoolStream>>,
-        chunks: Vec<Bound<'py, PyTuple>>,
+        streams: &Bound<'py, PyList>,
+        chunks: &Bound<'py, PyList>,
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let streams: Vec<&PoolStream> = streams.iter().map(|stream| &**stream).collect();
-        let names = streams.first().map_or(Ok(vec![]), |first| first.streaming_inputs(py))?;
-        let chunks = chunks.iter().map(|chunks| tensors(&names, chunks));
+        let streams: Vec<Py<PoolStream>> = streams.extract()?;
+        let first = streams.first().map(Py::get);
+        let names = first.map_or(Ok(vec![]), |first| first.streaming_inputs(py))?;
+        let chunks = chunks.iter().map(|chunks| tensors(&names, chunks.cast()?));
         let mut chunks = chunks.collect::<PyResult<Vec<_>>>()?.into_iter();
         self.together(py, &streams, |pool, open| {
             pool.push(open.into_iter().zip(&mut chunks).collect())
@@ -60,10 +61,10 @@ impl Pool {
     fn flush<'py>(
         &self,
         py: Python<'py>,
-        streams: Vec<PyRef<'py, PoolStream>>,
+        streams: &Bound<'py, PyList>,
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let streams: Vec<&PoolStream> = streams.iter().map(|stream| &**stream).collect();
-        self.together(py, &streams, |pool, open| pool.flush(open))
+        let streams: Vec<Py<PoolStream>> = streams.extract()?;
+        self.together(py, &streams, engine::Pool::flush)
     }
 }
 
@@ -74,17 +75,17 @@ impl Pool {
     fn together<'py>(
         &self,
         py: Python<'py>,
-        streams: &[&PoolStream],
+        streams: &[Py<PoolStream>],
         work: impl Send
         + FnOnce(&engine::Pool, Vec<&mut engine::PoolStream>) -> Vec<engine::Result<Outputs>>,
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let given = call(py, || {
             // Always in the same order, so that two threads can't wait for each other.
             let mut order: Vec<usize> = (0..streams.len()).collect();
-            order.sort_by_key(|i| std::ptr::from_ref(streams[*i]));
+            order.sort_by_key(|i| std::ptr::from_ref(streams[*i].get()));
             let mut held: Vec<Option<MutexGuard<'_, _>>> = streams.iter().map(|_| None).collect();
             for i in order {
-                held[i] = Some(streams[i].lock());
+                held[i] = Some(streams[i].get().lock());
             }
             let open = held.iter_mut().flatten().map(|stream| stream.as_mut().ok_or_else(closed));
             Ok(work(&self.0, open.collect::<engine::Result<_>>()?))
