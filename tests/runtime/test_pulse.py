@@ -175,6 +175,18 @@ def test_what_is_saved_is_what_tract_s_tutorial_has(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_that_cant_be_written_is_not_begun(tmp_path: Path) -> None:
+    pulsed = model(SMOOTH).pulse(S=8)
+    taken = tmp_path / "m.nnef.tgz"
+    taken.mkdir()
+    for path in (taken, tmp_path / "none" / "m.nnef.tgz"):
+        with pytest.raises(PulseError, match=str(path)):
+            pulsed.save(path)
+    assert list(tmp_path.iterdir()) == [taken]
+    with pytest.raises(PulseError, match="at most 4294967296 frames"):
+        model(SMOOTH).pulse(S=2**62)
+
+
 @pytest.mark.parametrize("sizes", [{}, {"B": 2}], ids=str)
 def test_goes_to_other_processes(tmp_path: Path, sizes: dict[str, int]) -> None:
     pulsed = model(SMOOTH).pulse(S=8).set(**sizes)

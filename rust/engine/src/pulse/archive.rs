@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::{fs, process};
 
 use anyhow::{Context, bail, ensure};
 use flate2::Compression;
@@ -80,7 +81,7 @@ impl PulsedModel {
             } else {
                 archive
             };
-            std::fs::write(path, bytes).with_context(|| path.display().to_string())
+            write_whole(path, &bytes).with_context(|| path.display().to_string())
         })
     }
 
@@ -148,6 +149,19 @@ impl PulsedModel {
         );
         Ok(())
     }
+}
+
+/// Writes a file that is there whole, or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut name = path.file_name().context("no name of a file")?.to_owned();
+    name.push(format!(".{}.unfinished", process::id()));
+    let unfinished = path.with_file_name(name);
+    let written = fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, path));
+    if written.is_err() {
+        // It may never have come to be.
+        let _ = fs::remove_file(&unfinished);
+    }
+    Ok(written?)
 }
 
 fn opened(model: &Model) -> anyhow::Result<PulsedModel> {
