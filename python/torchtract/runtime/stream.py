@@ -162,6 +162,8 @@ class BaseStream:
         yield self.flush()
 
     def _in_order(self, chunks: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        if not named and len(chunks) == len(self._names):
+            return chunks
         expected = self._names[len(chunks) :]
         if len(chunks) <= len(self._names) and set(named) == set(expected):
             return (*chunks, *[named[name] for name in expected])

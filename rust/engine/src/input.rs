@@ -69,6 +69,10 @@ impl Signature {
         })
     }
 
+    pub fn symbols(&self) -> &[Symbol] {
+        &self.symbols
+    }
+
     pub fn facts(&self) -> impl ExactSizeIterator<Item = &Fact> {
         self.inputs.iter().map(|input| &input.fact)
     }

@@ -10,6 +10,7 @@ mod input;
 mod lanes;
 mod load;
 mod model;
+mod network;
 mod position;
 mod profile;
 mod pulse;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use tract_core::internal::TypedSimpleState;
-use tract_core::prelude::Tensor;
+use tract_core::prelude::{Assertion, Tensor};
 
 use crate::guard::guarded;
 use crate::input::Signature;
+use crate::network::Network;
 use crate::pulse::PulsedModel;
+use crate::symbol::about;
 use crate::track::{Due, Track};
 use crate::{CompileOptions, Fact, Result, Runnable, Stage};
 
@@ -18,13 +20,15 @@ pub struct PulsedRunnable {
     pub(crate) pulsed: PulsedModel,
     /// What the inputs of the batch model must be.
     pub(crate) signature: Signature,
+    /// What the file asserts of the stream's length.
+    pub(crate) bounds: Vec<Assertion>,
 }
 
 /// One stream through a pulsed model.
 #[derive(Clone, Debug)]
 pub struct Stream {
     track: Track,
-    state: TypedSimpleState,
+    network: Network,
 }
 
 impl PulsedModel {
@@ -35,8 +39,10 @@ impl PulsedModel {
     pub fn compile(&self, options: CompileOptions) -> Result<PulsedRunnable> {
         let runnable = self.model.compile(options)?;
         guarded(Stage::Compile, || {
+            let (runnable, pulsed) = (Arc::new(runnable), self.clone());
             let signature = Signature::new(&self.batch)?;
-            Ok(PulsedRunnable { runnable: Arc::new(runnable), pulsed: self.clone(), signature })
+            let bounds = about(&self.batch.symbols.all_assertions(), &self.symbol);
+            Ok(PulsedRunnable { runnable, pulsed, signature, bounds })
         })
     }
 }
@@ -65,8 +71,8 @@ impl Stream {
     /// With [`Stage::Run`], when `fixed` does not have exactly those.
     pub fn new(runnable: Arc<PulsedRunnable>, fixed: Vec<Option<Tensor>>) -> Result<Stream> {
         guarded(Stage::Run, || {
-            let state = runnable.runnable.plan.spawn()?;
-            Ok(Stream { track: Track::new(runnable, fixed)?, state })
+            let network = Network::new(&runnable.runnable.plan)?;
+            Ok(Stream { track: Track::new(runnable, fixed)?, network })
         })
     }
 
@@ -95,7 +101,8 @@ impl Stream {
     /// # Errors
     /// When tract can't make a state.
     pub fn reset(&mut self) -> Result<()> {
-        self.state = guarded(Stage::Run, || self.track.runnable.runnable.plan.spawn())?;
+        let plan = &self.track.runnable.runnable.plan;
+        self.network = guarded(Stage::Run, || Network::new(plan))?;
         self.track.reset();
         Ok(())
     }
@@ -123,32 +130,8 @@ impl Stream {
 
     fn compute(&mut self, due: Due) -> Result<Vec<Option<Tensor>>> {
         let runnable = Arc::clone(&self.track.runnable);
-        runnable.runnable.workers.compute(|| compute_alone(&mut self.track, &mut self.state, due))
+        runnable.runnable.workers.compute(|| self.network.compute(&mut self.track, due))
     }
-}
-
-/// Computes what is due of a stream whose network's state is `state`. One that fails is as it was.
-pub(crate) fn compute_alone(
-    track: &mut Track,
-    state: &mut TypedSimpleState,
-    mut due: Due,
-) -> Result<Vec<Option<Tensor>>> {
-    guarded(Stage::Run, || {
-        if due.turns == 0 {
-            return track.done(due);
-        }
-        let mut next = state.clone();
-        for turn in 0..due.turns {
-            let pulsed = track.pulsed();
-            let inputs = due.inputs(pulsed, turn)?;
-            pulsed.bind_end(&mut next, due.end);
-            let outputs = next.run(inputs)?;
-            due.took(pulsed, outputs)?;
-        }
-        let outputs = track.done(due)?;
-        *state = next;
-        Ok(outputs)
-    })
 }
 
 impl PulsedModel {

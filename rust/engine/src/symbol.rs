@@ -135,15 +135,22 @@ pub(crate) fn assertions(
     all: &[Assertion],
     symbols: &[String],
 ) -> Vec<String> {
-    let concerned = |a: &Assertion| {
-        let (Assertion::Eq(l, r)
-        | Assertion::LT(l, r)
-        | Assertion::GT(l, r)
-        | Assertion::LTE(l, r)
-        | Assertion::GTE(l, r)) = a;
-        let mut involved = l.symbols().into_iter().chain(r.symbols());
-        involved.any(|symbol| symbols.contains(&symbol.to_string()))
-    };
+    let concerned =
+        |a: &Assertion| symbols_of(a).iter().any(|symbol| symbols.contains(&symbol.to_string()));
     let always = all.iter().filter(|a| concerned(a)).map(ToString::to_string);
     always.chain(scenarios(scope, concerned)).collect()
+}
+
+/// Which of the assertions `all` are about `symbol`.
+pub(crate) fn about(all: &[Assertion], symbol: &Symbol) -> Vec<Assertion> {
+    all.iter().filter(|a| symbols_of(a).contains(symbol)).cloned().collect()
+}
+
+fn symbols_of(assertion: &Assertion) -> HashSet<Symbol> {
+    let (Assertion::Eq(l, r)
+    | Assertion::LT(l, r)
+    | Assertion::GT(l, r)
+    | Assertion::LTE(l, r)
+    | Assertion::GTE(l, r)) = assertion;
+    l.symbols().into_iter().chain(r.symbols()).collect()
 }

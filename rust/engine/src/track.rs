@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use tract_core::prelude::{IntoTValue, IntoTensor, Symbol, SymbolValues, TValue, TVec, Tensor};
+use tract_core::prelude::{
+    Assertion, IntoTValue, IntoTensor, Symbol, SymbolValues, TValue, TVec, Tensor,
+};
 
 use crate::position::{Position, part};
 use crate::pulse::PulsedModel;
 use crate::stream::PulsedRunnable;
-use crate::symbol::{check_assertions, told};
+use crate::symbol::check_assertions;
 use crate::tensor::to_plain;
 use crate::{Error, Stage};
 
@@ -29,7 +31,7 @@ pub(crate) struct Track {
 pub(crate) struct Due {
     next: Position,
     /// Of each input: the frames of all pulses, or what does not stream.
-    frames: Vec<Tensor>,
+    frames: Vec<TValue>,
     pub turns: usize,
     /// The symbol's value at the stream's end, if this is it.
     pub end: Option<i64>,
@@ -79,18 +81,20 @@ impl Track {
         let mut frames = vec![];
         for ((axis, pending), input) in pulsed.inputs.iter().zip(&mut next.pending).zip(inputs) {
             let Some(axis) = axis else {
-                frames.push(input);
+                frames.push(input.into_tvalue());
                 continue;
             };
             let known = match pending.take() {
-                Some(pending) if pending.shape()[axis.axis] > 0 => {
-                    Tensor::stack_tensors(axis.axis, &[pending, input])?
-                }
-                _ => input,
+                Some(pending) => Tensor::stack_tensors(axis.axis, &[pending, input])?,
+                None => input,
             };
             let (done, len) = (turns * axis.pulse, known.shape()[axis.axis]);
-            *pending = Some(part(&known, axis, done, len)?);
-            frames.push(part(&known, axis, 0, done)?);
+            if done < len {
+                *pending = Some(part(&known, axis, done, len)?);
+                frames.push(part(&known, axis, 0, done)?.into_tvalue());
+            } else {
+                frames.push(known.into_tvalue());
+            }
         }
         Ok(Due { next, frames, turns, end: None, last: vec![None; pulsed.outputs.len()] })
     }
@@ -104,6 +108,7 @@ impl Track {
         self.check_end(&values)?;
         let turns = usize::try_from((self.turns_to_end()? - next.turns).max(0))?;
         let frames = if turns == 0 { vec![] } else { self.padded(&mut next, turns, &values)? };
+        let frames = frames.into_iter().map(IntoTValue::into_tvalue).collect();
         next.ended = true;
         let end = Some(next.pushed);
         Ok(Due { next, frames, turns, end, last: vec![None; pulsed.outputs.len()] })
@@ -171,19 +176,22 @@ impl Track {
         let symbol = &self.pulsed().symbol;
         let bound = self.runnable.signature.bind(inputs)?;
         let units = bound.get(symbol).with_context(|| format!("no chunk has {symbol} frames"))?;
-        let mut others = SymbolValues::default();
-        for (other, value) in bound.to_dim_map() {
-            if other != *symbol
-                && let Some(value) = value.as_i64()
-            {
-                others.set(&other, value);
-            }
+        let others = || self.runnable.signature.symbols().iter().filter(|other| *other != symbol);
+        let Some(known) = &next.symbols else {
+            let values = others().filter_map(|other| Some((other, bound.get(other)?)));
+            let bound = |known: SymbolValues, (other, value): (_, i64)| known.with(other, value);
+            next.symbols = Some(values.fold(SymbolValues::default(), bound));
+            return Ok(units);
+        };
+        if let Some(other) = others().find(|other| bound.get(other) != known.get(other)) {
+            let told =
+                |values: &SymbolValues| values.get(other).map_or("?".into(), |n| n.to_string());
+            bail!(
+                "the chunk has {other}={}, the stream began with {other}={}",
+                told(&bound),
+                told(known)
+            );
         }
-        if let Some(known) = &next.symbols {
-            let (new, old) = (told(&others), told(known));
-            ensure!(new == old, "the chunk has {new}, the stream began with {old}");
-        }
-        next.symbols = Some(others);
         Ok(units)
     }
 
@@ -198,16 +206,15 @@ impl Track {
                 next.pushed
             );
         }
-        let scope = &pulsed.batch.symbols;
-        let assertions = scope.all_assertions();
         let now = next.values(pulsed);
         let later = next.values(pulsed).with(&pulsed.symbol, FAR);
-        let broken: Vec<_> = assertions
-            .into_iter()
-            .filter(|a| a.check(&now) == Some(false) && a.check(&later) == Some(false))
-            .collect();
-        check_assertions(scope, &broken, &now)
-            .or_else(|e| if broken.is_empty() { Ok(()) } else { Err(e) })
+        let broken =
+            |a: &&Assertion| a.check(&now) == Some(false) && a.check(&later) == Some(false);
+        let broken: Vec<_> = self.runnable.bounds.iter().filter(broken).cloned().collect();
+        if broken.is_empty() {
+            return Ok(());
+        }
+        check_assertions(&pulsed.batch.symbols, &broken, &now)
     }
 
     /// How many turns it takes, from the start, until all frames of all outputs have come out.
@@ -262,10 +269,13 @@ impl Due {
     /// The inputs of one of the pulses.
     pub fn inputs(&self, pulsed: &PulsedModel, turn: usize) -> anyhow::Result<TVec<TValue>> {
         let inputs = pulsed.inputs.iter().zip(&self.frames).map(|(axis, frames)| match axis {
-            Some(axis) => part(frames, axis, turn * axis.pulse, (turn + 1) * axis.pulse),
-            None => Ok(frames.clone()),
+            Some(axis) if self.turns > 1 => {
+                let pulse = part(frames, axis, turn * axis.pulse, (turn + 1) * axis.pulse);
+                Ok(pulse?.into_tvalue())
+            }
+            _ => Ok(frames.clone()),
         });
-        inputs.map(|input| Ok(input?.into_tvalue())).collect()
+        inputs.collect()
     }
 
     /// How many turns the stream has had before this one.

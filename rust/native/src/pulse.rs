@@ -93,7 +93,7 @@ impl PulsedRunnable {
     fn stream(&self, py: Python<'_>, fixed: Vec<Option<Bound<'_, PyAny>>>) -> PyResult<Stream> {
         let fixed = fixed_inputs(&self.0, fixed)?;
         let stream = call(py, || engine::Stream::new(Arc::clone(&self.0), fixed))?;
-        Ok(Stream(Mutex::new(stream)))
+        Ok(Stream::new(stream))
     }
 
     /// Room for so many streams.
@@ -114,12 +114,20 @@ pub fn fixed_inputs(
 
 /// A stream. Threads that use it at once wait for each other.
 #[pyclass(frozen, module = "torchtract._native")]
-pub struct Stream(Mutex<engine::Stream>);
+pub struct Stream {
+    /// Names of the inputs that stream.
+    names: Vec<String>,
+    stream: Mutex<engine::Stream>,
+}
 
 impl Stream {
+    fn new(stream: engine::Stream) -> Stream {
+        Stream { names: stream.streaming_inputs(), stream: Mutex::new(stream) }
+    }
+
     /// An operation that panicked changed nothing.
     fn lock(&self) -> MutexGuard<'_, engine::Stream> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,8 +138,7 @@ impl Stream {
         py: Python<'py>,
         chunks: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let names = py.detach(|| self.lock().streaming_inputs());
-        let chunks = tensors(&names, chunks)?;
+        let chunks = tensors(&self.names, chunks)?;
         outputs(py, call(py, || self.lock().push(chunks))?)
     }
 
@@ -144,7 +151,7 @@ impl Stream {
     }
 
     fn fork(&self, py: Python<'_>) -> Stream {
-        Stream(Mutex::new(py.detach(|| self.lock().clone())))
+        Stream::new(py.detach(|| self.lock().clone()))
     }
 
     fn position(&self, py: Python<'_>) -> i64 {

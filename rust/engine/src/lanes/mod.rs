@@ -15,11 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{bail, ensure};
 use rayon::prelude::*;
-use tract_core::internal::{LaneId, TypedSimpleState};
+use tract_core::internal::LaneId;
 use tract_core::prelude::{Tensor, TypedSimplePlan};
 
 use crate::guard::guarded;
-use crate::stream::{PulsedRunnable, compute_alone};
+use crate::network::Network;
+use crate::stream::PulsedRunnable;
 use crate::track::{Due, Track};
 use crate::workers::Workers;
 use crate::{Error, Result, Stage};
@@ -36,11 +37,11 @@ pub struct Pool {
     runnable: Arc<PulsedRunnable>,
     capacity: usize,
     taken: AtomicUsize,
-    network: Network,
+    turns: Turns,
 }
 
 #[derive(Debug)]
-enum Network {
+enum Turns {
     /// Turns are batches of streams; each shard makes its own.
     Shared { batch: Batch, shards: Vec<Shard> },
     /// Each stream has a state to itself, and why.
@@ -59,7 +60,7 @@ pub struct PoolStream {
 #[derive(Debug)]
 enum Seat {
     Lane { shard: usize, lane: LaneId },
-    Own(TypedSimpleState),
+    Own(Box<Network>),
 }
 
 impl Pool {
@@ -78,17 +79,17 @@ impl Pool {
             ensure!(capacity > 0, "a pool has room for at least one stream");
             let shared = match batched {
                 Some(false) => Err(Error::new(Stage::Pulse, "batched=False")),
-                _ => guarded(Stage::Pulse, || Network::shared(&runnable, capacity)),
+                _ => guarded(Stage::Pulse, || Turns::shared(&runnable, capacity)),
             };
-            let network = match shared {
-                Ok(network) => network,
+            let turns = match shared {
+                Ok(turns) => turns,
                 Err(error) if batched == Some(true) => return Err(error.into()),
                 Err(error) => {
                     let graph = runnable.runnable.plan.model().clone();
-                    Network::Apart { plan: batch::plan(graph)?, reason: error.message }
+                    Turns::Apart { plan: batch::plan(graph)?, reason: error.message }
                 }
             };
-            Ok(Pool { runnable, capacity, taken: AtomicUsize::new(0), network })
+            Ok(Pool { runnable, capacity, taken: AtomicUsize::new(0), turns })
         })
     }
 
@@ -109,9 +110,9 @@ impl Pool {
 
     /// Why its streams don't share turns, if they don't.
     pub fn apart(&self) -> Option<&str> {
-        match &self.network {
-            Network::Shared { .. } => None,
-            Network::Apart { reason, .. } => Some(reason),
+        match &self.turns {
+            Turns::Shared { .. } => None,
+            Turns::Apart { reason, .. } => Some(reason),
         }
     }
 
@@ -140,9 +141,9 @@ impl Pool {
     }
 
     fn seat(&self) -> anyhow::Result<Seat> {
-        let shards = match &self.network {
-            Network::Apart { plan, .. } => return Ok(Seat::Own(plan.spawn()?)),
-            Network::Shared { shards, .. } => shards,
+        let shards = match &self.turns {
+            Turns::Apart { plan, .. } => return Ok(Seat::Own(Box::new(Network::new(plan)?))),
+            Turns::Shared { shards, .. } => shards,
         };
         let mut emptiest: Vec<usize> = (0..shards.len()).collect();
         emptiest.sort_by_key(|shard| shards[*shard].taken());
@@ -175,9 +176,9 @@ impl Pool {
     }
 
     fn compute(&self, all: Vec<(&mut PoolStream, Result<Due>)>) -> Vec<Result<Outputs>> {
-        match &self.network {
-            Network::Shared { shards, .. } => self.in_lanes(shards, all),
-            Network::Apart { .. } => {
+        match &self.turns {
+            Turns::Shared { shards, .. } => self.in_lanes(shards, all),
+            Turns::Apart { .. } => {
                 let alone = |(stream, due): (&mut PoolStream, Result<Due>)| {
                     self.workers().compute(|| stream.alone(due?))
                 };
@@ -226,13 +227,13 @@ impl Pool {
     }
 }
 
-impl Network {
-    fn shared(runnable: &Arc<PulsedRunnable>, capacity: usize) -> anyhow::Result<Network> {
+impl Turns {
+    fn shared(runnable: &Arc<PulsedRunnable>, capacity: usize) -> anyhow::Result<Turns> {
         let batch = Batch::of(runnable)?;
         let count = runnable.runnable.workers.threads().min(capacity);
         let share = |shard: usize| capacity / count + usize::from(shard < capacity % count);
         let shards = (0..count).map(|shard| Shard::new(&batch, share(shard)));
-        Ok(Network::Shared { shards: shards.collect::<anyhow::Result<_>>()?, batch })
+        Ok(Turns::Shared { shards: shards.collect::<anyhow::Result<_>>()?, batch })
     }
 }
 
@@ -282,12 +283,12 @@ impl PoolStream {
     /// # Errors
     /// When tract can't clear the lane.
     pub fn reset(&mut self) -> Result<()> {
-        guarded(Stage::Run, || match (&self.pool.network, &mut self.seat) {
-            (Network::Shared { shards, .. }, Seat::Lane { shard, lane }) => {
+        guarded(Stage::Run, || match (&self.pool.turns, &mut self.seat) {
+            (Turns::Shared { shards, .. }, Seat::Lane { shard, lane }) => {
                 shards[*shard].reset(*lane)
             }
-            (Network::Apart { plan, .. }, Seat::Own(state)) => {
-                *state = plan.spawn()?;
+            (Turns::Apart { plan, .. }, Seat::Own(network)) => {
+                **network = Network::new(plan)?;
                 Ok(())
             }
             _ => bail!("a seat of another pool"),
@@ -300,7 +301,7 @@ impl PoolStream {
         guarded(Stage::Run, || {
             ensure!(std::ptr::eq(&raw const *self.pool, pool), "it is a stream of another pool");
             let due = of(&self.track)?;
-            if let Network::Shared { batch, .. } = &pool.network {
+            if let Turns::Shared { batch, .. } = &pool.turns {
                 batch.check_single(&due)?;
             }
             Ok(due)
@@ -309,7 +310,7 @@ impl PoolStream {
 
     fn alone(&mut self, due: Due) -> Result<Outputs> {
         match &mut self.seat {
-            Seat::Own(state) => compute_alone(&mut self.track, state, due),
+            Seat::Own(network) => network.compute(&mut self.track, due),
             Seat::Lane { .. } => Err(Error::new(Stage::Run, "a seat of another pool")),
         }
     }
@@ -317,8 +318,8 @@ impl PoolStream {
 
 impl Drop for PoolStream {
     fn drop(&mut self) {
-        if let (Network::Shared { shards, .. }, Seat::Lane { shard, lane }) =
-            (&self.pool.network, &self.seat)
+        if let (Turns::Shared { shards, .. }, Seat::Lane { shard, lane }) =
+            (&self.pool.turns, &self.seat)
         {
             shards[*shard].give_back(*lane);
         }
