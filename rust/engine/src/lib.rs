@@ -11,6 +11,7 @@ mod lanes;
 mod load;
 mod model;
 mod network;
+mod optimize;
 mod position;
 mod profile;
 mod pulse;

@@ -9,6 +9,7 @@ use tract_core::prelude::{
 use crate::graph::{Node, Property, nodes, properties};
 use crate::guard::guarded;
 use crate::input::Signature;
+use crate::optimize::optimized;
 use crate::tensor::to_plain;
 use crate::workers::Workers;
 use crate::{Fact, Model, Result, Stage};
@@ -44,7 +45,7 @@ impl Model {
                 executor: Some(workers.executor()),
                 ..RunOptions::default()
             };
-            let graph = TypedModel::clone(&self.graph).into_optimized()?;
+            let graph = optimized(TypedModel::clone(&self.graph))?;
             Ok(Runnable {
                 signature: Signature::new(&self.graph)?,
                 outputs: self.outputs().to_vec(),

@@ -15,6 +15,7 @@ use tract_linalg::multithread::Executor;
 use tract_pulse_opl::concat::PulsedSameAxisConcat;
 use tract_pulse_opl::ops::{DeconvDelay, Delay, PulseMask, PulsePad, PulsedCumSum};
 
+use crate::optimize::optimized;
 use crate::pulse::{PulsedModel, Treatment, layer, treatment};
 use crate::stream::PulsedRunnable;
 use crate::symbol::free_symbols;
@@ -59,12 +60,12 @@ impl Batch {
         };
         let inputs = axes((0..pulsed.inputs.len()).map(|i| graph.input_fact(i)).collect())?;
         let outputs = axes((0..pulsed.outputs.len()).map(|i| graph.output_fact(i)).collect())?;
-        let optimized = if added {
-            graph.into_optimized()?
+        let best = if added {
+            optimized(graph)?
         } else {
             TypedModel::clone(runnable.runnable.plan.model())
         };
-        Ok(Batch { plan: plan(optimized)?, symbol, inputs, outputs, added })
+        Ok(Batch { plan: plan(best)?, symbol, inputs, outputs, added })
     }
 
     /// Refuses a stream that is a batch itself.
