@@ -9,7 +9,7 @@ from torch import nn
 
 from harness import export
 from torchtract import PulsedRunnable
-from torchtract.errors import RunError
+from torchtract.errors import PoolError, RunError
 
 
 class Words(nn.Module):
@@ -55,3 +55,25 @@ def test_a_failed_push_changes_nothing(runnable: PulsedRunnable, before: int, wh
     np.testing.assert_array_equal(stream.fork().push(ids), expected)
     np.testing.assert_array_equal(stream.push(ids), expected)
     np.testing.assert_array_equal(stream.flush(), unharmed.flush())
+
+
+@pytest.mark.parametrize("where", [0, 2, 20], ids=str)
+def test_a_failed_push_changes_nothing_in_a_pool(runnable: PulsedRunnable, where: int) -> None:
+    random = np.random.default_rng(where)
+    pool = runnable.streams(2, batched=True)
+    harmed, other = pool.stream(), pool.stream()
+    alone = [runnable.stream(), runnable.stream()]
+    first = random.integers(0, 5, (2, 1, 3))
+    bad = random.integers(0, 5, (1, 25))
+    bad[0, where] = 99
+    for stream, unharmed, ids in zip((harmed, other), alone, first, strict=True):
+        np.testing.assert_allclose(stream.push(ids), unharmed.push(ids), atol=1e-6)
+    more = random.integers(0, 5, (1, 25))
+    with pytest.raises(PoolError, match="1 of 2 streams") as raised:
+        pool.push({harmed: bad, other: more})
+    np.testing.assert_allclose(raised.value.outputs[other], alone[1].push(more), atol=1e-6)
+    with pytest.raises(RunError, match="tract panicked"):
+        harmed.push(bad)
+    assert (harmed.position, other.position) == (3, 28)
+    for stream, unharmed in zip((harmed, other), alone, strict=True):
+        np.testing.assert_allclose(stream.push(more), unharmed.push(more), atol=1e-6)

@@ -26,8 +26,8 @@ pub(crate) struct Track {
     pub at: Position,
 }
 
-/// Pulses that are due, and where the stream will be once they are computed.
-#[derive(Debug)]
+/// Pulses that are due, and where the stream will be once they are computed. Cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) struct Due {
     next: Position,
     /// Of each input: the frames of all pulses, or what does not stream.

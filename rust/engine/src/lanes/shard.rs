@@ -28,7 +28,7 @@ pub(super) struct Shard {
 }
 
 /// What one stream waits for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Job {
     lane: LaneId,
     due: Due,
@@ -123,13 +123,9 @@ impl Shard {
     /// Does all jobs that wait. Who finds none has had his done by another thread.
     pub fn work(&self, pulsed: &PulsedModel) {
         let mut network = lock(&self.network);
-        let mut jobs = mem::take(&mut *lock(&self.queue));
-        while !jobs.is_empty() {
-            let group = jobs[0].group(network.warm_up);
-            let (together, others): (Vec<_>, Vec<_>) =
-                jobs.into_iter().partition(|job| job.group(network.warm_up) == group);
-            jobs = others;
-            jobs.extend(network.advance(pulsed, together));
+        let jobs = mem::take(&mut *lock(&self.queue));
+        if !jobs.is_empty() {
+            network.serve(pulsed, jobs);
         }
     }
 }
@@ -175,30 +171,42 @@ impl Network {
         Ok(())
     }
 
-    /// One turn for all of `jobs`; gives those that wait for more. If it fails, each has one of its
-    /// own, so that only those fail which are to blame, and their streams are as they were.
-    fn advance(&mut self, pulsed: &PulsedModel, mut jobs: Vec<Job>) -> Vec<Job> {
+    /// Does all of `jobs`. If a turn fails, each is done by itself, so that only those fail which
+    /// are to blame, and their streams are as they were.
+    fn serve(&mut self, pulsed: &PulsedModel, jobs: Vec<Job>) {
         let before = self.clone();
-        let Err(error) = guarded(Stage::Run, || self.turn(pulsed, &mut jobs)) else {
-            let (finished, waiting): (Vec<_>, Vec<_>) =
-                jobs.into_iter().partition(|job| job.turn == job.due.turns);
-            for job in finished {
+        let mut tried = jobs.clone();
+        let Err(error) = guarded(Stage::Run, || self.turns(pulsed, &mut tried)) else {
+            for job in tried {
                 job.outcome.put(Ok(job.due));
             }
-            return waiting;
+            return;
         };
         *self = before;
-        if jobs.len() > 1 {
-            return jobs.into_iter().flat_map(|job| self.advance(pulsed, vec![job])).collect();
+        if let [job] = &jobs[..] {
+            job.outcome.put(Err(error));
+            return;
         }
         for job in jobs {
-            job.outcome.put(Err(error.clone()));
+            self.serve(pulsed, vec![job]);
         }
-        vec![]
+    }
+
+    /// All turns of `jobs`: the youngest streams' first, which then share those of the others.
+    fn turns(&mut self, pulsed: &PulsedModel, jobs: &mut [Job]) -> anyhow::Result<()> {
+        loop {
+            let mut open: Vec<&mut Job> =
+                jobs.iter_mut().filter(|job| job.turn < job.due.turns).collect();
+            let Some(group) = open.iter().map(|job| job.group(self.warm_up)).min() else {
+                return Ok(());
+            };
+            open.retain(|job| job.group(self.warm_up) == group);
+            self.turn(pulsed, &mut open)?;
+        }
     }
 
     /// One turn, with a seat for each of `jobs`.
-    fn turn(&mut self, pulsed: &PulsedModel, jobs: &mut [Job]) -> anyhow::Result<()> {
+    fn turn(&mut self, pulsed: &PulsedModel, jobs: &mut [&mut Job]) -> anyhow::Result<()> {
         let seats: Vec<TVec<TValue>> = jobs
             .iter()
             .map(|job| job.due.inputs(pulsed, job.turn))
