@@ -10,7 +10,7 @@ use tract_core::ops::Downsample;
 use tract_core::ops::gru_cell::GruEpilogue;
 use tract_core::ops::lstm_cell::LstmEpilogue;
 use tract_core::ops::scan::{InputMapping, Scan};
-use tract_core::prelude::{Symbol, TDim, TypedModel, TypedSimplePlan};
+use tract_core::prelude::{IntoTValue, Symbol, TDim, TValue, Tensor, TypedModel, TypedSimplePlan};
 use tract_linalg::multithread::Executor;
 use tract_pulse_opl::concat::PulsedSameAxisConcat;
 use tract_pulse_opl::ops::{DeconvDelay, Delay, PulseMask, PulsePad, PulsedCumSum};
@@ -78,6 +78,32 @@ impl Batch {
             size.unwrap_or_default()
         );
         Ok(())
+    }
+
+    /// The inputs of several streams side by side.
+    pub fn join<'a>(
+        &self,
+        axis: usize,
+        seats: impl Iterator<Item = &'a TValue>,
+    ) -> anyhow::Result<TValue> {
+        let seats = seats.map(|seat| {
+            let mut tensor = Tensor::clone(seat);
+            if self.added {
+                tensor.insert_axis(axis)?;
+            }
+            Ok(tensor)
+        });
+        let seats = seats.collect::<anyhow::Result<Vec<Tensor>>>()?;
+        Ok(Tensor::stack_tensors(axis, &seats)?.into_tvalue())
+    }
+
+    /// The part of one stream.
+    pub fn cut(&self, axis: usize, output: &TValue, seat: usize) -> anyhow::Result<TValue> {
+        let mut part = output.slice(axis, seat, seat + 1)?;
+        if self.added {
+            part.remove_axis(axis)?;
+        }
+        Ok(part.into_tvalue())
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Pool {
 #[derive(Debug)]
 enum Turns {
     /// Turns are batches of streams; each shard makes its own.
-    Shared { batch: Batch, shards: Vec<Shard> },
+    Shared { batch: Arc<Batch>, shards: Vec<Shard> },
     /// Each stream has a state to itself, and why.
     Apart { plan: Arc<TypedSimplePlan>, reason: String },
 }
@@ -229,7 +229,7 @@ impl Pool {
 
 impl Turns {
     fn shared(runnable: &Arc<PulsedRunnable>, capacity: usize) -> anyhow::Result<Turns> {
-        let batch = Batch::of(runnable)?;
+        let batch = Arc::new(Batch::of(runnable)?);
         let count = runnable.runnable.workers.threads().min(capacity);
         let share = |shard: usize| capacity / count + usize::from(shard < capacity % count);
         let shards = (0..count).map(|shard| Shard::new(&batch, share(shard)));

@@ -8,7 +8,7 @@ use anyhow::Context;
 use tract_core::internal::{LaneId, Seating, TypedSimpleState};
 use tract_core::lanes::LaneTable;
 use tract_core::plan::eval;
-use tract_core::prelude::{IntoTValue, TValue, TVec, Tensor};
+use tract_core::prelude::{TValue, TVec};
 
 use super::batch::Batch;
 use super::lock;
@@ -49,15 +49,7 @@ struct Network {
     lanes: usize,
     /// Turns from which on streams of all ages may share one.
     warm_up: i64,
-    batch: Axes,
-}
-
-/// Where the streams lie side by side.
-#[derive(Clone, Debug)]
-struct Axes {
-    inputs: Vec<usize>,
-    outputs: Vec<usize>,
-    added: bool,
+    batch: Arc<Batch>,
 }
 
 impl Outcome {
@@ -78,7 +70,7 @@ impl Outcome {
 }
 
 impl Shard {
-    pub fn new(batch: &Batch, lanes: usize) -> anyhow::Result<Shard> {
+    pub fn new(batch: &Arc<Batch>, lanes: usize) -> anyhow::Result<Shard> {
         let network = Network::new(batch, lanes)?;
         let lanes = Mutex::new(LaneTable::new(lanes)?);
         Ok(Shard { lanes, queue: Mutex::default(), network: Mutex::new(network) })
@@ -139,7 +131,7 @@ impl Job {
 }
 
 impl Network {
-    fn new(batch: &Batch, lanes: usize) -> anyhow::Result<Network> {
+    fn new(batch: &Arc<Batch>, lanes: usize) -> anyhow::Result<Network> {
         // tract's operators have no axis of lanes where there is but one.
         let lanes = lanes.max(2);
         let state = batch.plan.spawn()?;
@@ -151,12 +143,13 @@ impl Network {
             memory.insert(node.id, kept.with_context(|| format!("{node}"))?);
         }
         let warm_up = memory.values().map(Memory::warm_up).max().unwrap_or(0);
-        let axes = Axes {
-            inputs: batch.inputs.clone(),
-            outputs: batch.outputs.clone(),
-            added: batch.added,
-        };
-        Ok(Network { state, memory, lanes, warm_up: i64::try_from(warm_up)?, batch: axes })
+        Ok(Network {
+            state,
+            memory,
+            lanes,
+            warm_up: i64::try_from(warm_up)?,
+            batch: Arc::clone(batch),
+        })
     }
 
     fn reset(&mut self, lane: LaneId) -> anyhow::Result<()> {
@@ -235,33 +228,5 @@ impl Network {
             job.turn += 1;
         }
         Ok(())
-    }
-}
-
-impl Axes {
-    /// The inputs of several streams side by side.
-    fn join<'a>(
-        &self,
-        axis: usize,
-        seats: impl Iterator<Item = &'a TValue>,
-    ) -> anyhow::Result<TValue> {
-        let seats = seats.map(|seat| {
-            let mut tensor = Tensor::clone(seat);
-            if self.added {
-                tensor.insert_axis(axis)?;
-            }
-            Ok(tensor)
-        });
-        let seats = seats.collect::<anyhow::Result<Vec<Tensor>>>()?;
-        Ok(Tensor::stack_tensors(axis, &seats)?.into_tvalue())
-    }
-
-    /// The part of one stream.
-    fn cut(&self, axis: usize, output: &TValue, seat: usize) -> anyhow::Result<TValue> {
-        let mut part = output.slice(axis, seat, seat + 1)?;
-        if self.added {
-            part.remove_axis(axis)?;
-        }
-        Ok(part.into_tvalue())
     }
 }
