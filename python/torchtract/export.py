@@ -18,7 +18,7 @@ from torchtract.capture.guards import check_guards
 from torchtract.check.locate import Lowered
 from torchtract.debug_bundle import check_bundle_path
 from torchtract.decompose import decompose
-from torchtract.errors import ExportError, FormatError
+from torchtract.errors import CaptureError, ExportError, FormatError
 from torchtract.lower import lower
 from torchtract.nnef import Graph, check_writable, schema, staged, write_archive
 from torchtract.passes import run_passes
@@ -50,6 +50,9 @@ class TractNNEF:
             and refuse the file if they differ or it can't stream. The streams are made of the
             example's own values, cropped or repeated; where all frames of the example are alike,
             floating-point inputs are random.
+        random: let random operators draw from tract's own generator, other numbers at each run.
+            They are refused otherwise: what a model draws can't be checked, so `check_io` has to
+            be off.
 
     Raises:
         FormatError: `version` is none that is known.
@@ -62,6 +65,7 @@ class TractNNEF:
     dynamic_axes: DynamicAxes = field(default_factory=dict)
     check_io_tolerance: str = "approximate"
     check_stream: Mapping[str, SupportsIndex] | None = None
+    random: bool = False
 
     def __post_init__(self) -> None:
         schema.check_version(self.version)
@@ -137,11 +141,12 @@ def export_model_to_nnef(
     )
     extensions += _above_zero(captured)
     assertions = assertions_of(extensions)
-    lowered = _lowered(captured, target.version)
+    lowered = _lowered(captured, target)
     graph = lowered.graph
+    _check_random(graph, target)
 
     def same_program(sizes: Mapping[str, int]) -> bool | None:
-        return _gives_same_graph(captured, sizes, graph, target.version)
+        return _gives_same_graph(captured, sizes, graph, target)
 
     check_guards(captured.guards, captured.symbols, assertions, same_program)
     check_shapes(lowered.program, captured.symbols, captured.sizes, assertions, same_program)
@@ -162,6 +167,15 @@ def export_model_to_nnef(
     return path
 
 
+def _check_random(graph: Graph, target: TractNNEF) -> None:
+    drawn = any(operation.op == "tract_onnx_random" for operation in graph.operations)
+    if drawn and (target.check_io or target.check_stream is not None):
+        raise CaptureError(
+            "random=True: the file can't be compared with PyTorch, since each run draws other "
+            "numbers; set check_io=False and no check_stream."
+        )
+
+
 def _above_zero(captured: Capture) -> list[str]:
     """Assertions that keep a model from sizes at which its module runs other code."""
     for symbol, line in captured.above_zero.items():
@@ -173,21 +187,21 @@ def _above_zero(captured: Capture) -> list[str]:
     return [f"tract_assert {symbol} >= 1" for symbol in captured.above_zero]
 
 
-def _lowered(captured: Capture, version: str) -> Lowered:
+def _lowered(captured: Capture, target: TractNNEF) -> Lowered:
     program = decompose(captured.program)
     names = captured.inputs, captured.outputs
-    graph, tensors = lower(program, *names, captured.symbols, version)
+    graph, tensors = lower(program, *names, captured.symbols, target.version, random=target.random)
     run_passes(graph)
-    return Lowered(program, graph, tensors, version)
+    return Lowered(program, graph, tensors, target.version)
 
 
 def _gives_same_graph(
-    captured: Capture, sizes: Mapping[str, int], graph: Graph, version: str
+    captured: Capture, sizes: Mapping[str, int], graph: Graph, target: TractNNEF
 ) -> bool | None:
     """Whether the module gives the same graph when traced at these sizes, None if it refuses."""
     try:
         other = captured.at(sizes)
-        return None if other is None else _lowered(other, version).graph.says_the_same_as(graph)
+        return None if other is None else _lowered(other, target).graph.says_the_same_as(graph)
     except ExportError:
         return False
 

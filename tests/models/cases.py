@@ -1,4 +1,4 @@
-"""What a model of another library needs to be exported and checked: how to make it, and its axes."""
+"""What a test of a library's model needs: how to make the model, its inputs, and its axes."""
 
 from __future__ import annotations
 

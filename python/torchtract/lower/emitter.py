@@ -41,6 +41,7 @@ class Emitter:
         graph: what is being built.
         results: element type and shape of each output of the aten call being lowered.
         version: the oldest tract that must read the graph.
+        random: whether it may draw random numbers.
     """
 
     def __init__(
@@ -49,9 +50,12 @@ class Emitter:
         names: Names,
         symbols: Mapping[sympy.Symbol, str],
         version: str = schema.EMBEDDED,
+        *,
+        random: bool = False,
     ) -> None:
         self.graph = graph
         self.version = version
+        self.random = random
         self.results: tuple[Fact, ...] = ()
         self._names = names
         self._symbols = symbols

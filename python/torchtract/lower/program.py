@@ -31,6 +31,8 @@ def lower(
     outputs: Sequence[str] | None,
     symbols: Mapping[sympy.Symbol, str],
     version: str = schema.EMBEDDED,
+    *,
+    random: bool = False,
 ) -> tuple[Graph, dict[torch.fx.Node, tuple[str, ...]]]:
     """The NNEF graph of an exported program, and where in it each call of the program is.
 
@@ -40,6 +42,7 @@ def lower(
         outputs: a name for each output, by default `output` or `output_0`, `output_1` ...
         symbols: the user's name of each symbol in its shapes.
         version: the oldest tract that must read the graph.
+        random: whether random operators draw from tract's generator, or are refused.
 
     Returns:
         The graph, and the identifiers of the tensors that each call gives, "" for a number
@@ -51,7 +54,7 @@ def lower(
         CaptureError: the program changes its buffers, or the names don't fit its outputs.
         FormatError: a name is no NNEF identifier.
     """
-    walk = _Walk(program, inputs, outputs, symbols, version)
+    walk = _Walk(program, inputs, outputs, symbols, version, random)
     return walk.run(), walk.tensors()
 
 
@@ -63,6 +66,7 @@ class _Walk:
         outputs: Sequence[str] | None,
         symbols: Mapping[sympy.Symbol, str],
         version: str,
+        random: bool,
     ) -> None:
         self.program = program
         self.inputs = inputs
@@ -75,7 +79,7 @@ class _Walk:
         }
         self.graph = Graph(symbols=sorted(set(symbols.values())))
         self.names = Names(reserved=self.graph.symbols)
-        self.builder = Builder(self.graph, self.names, symbols, version)
+        self.builder = Builder(self.graph, self.names, symbols, version, random=random)
         self.values: dict[torch.fx.Node, Any] = {}
         self.refusals: dict[tuple[str, str], str] = {}
         self.renamed: dict[str, str] = {}

@@ -238,21 +238,3 @@ def log_softmax(b: Builder, x: Value, dim: int, dtype: torch.dtype | None = None
 def log_softmax_forward(b: Builder, x: Value, dim: int, half_to_float: bool) -> Value:
     """_log_softmax(Tensor self, int dim, bool half_to_float) -> Tensor"""
     return log_softmax(b, x=x, dim=dim)
-
-
-# Dropout.
-
-
-@lowers(aten.dropout.default, aten.feature_dropout.default)
-@lowers(aten.alpha_dropout.default, aten.feature_alpha_dropout.default)
-def dropout(b: Builder, x: Value, p: float, train: bool) -> Value:
-    """dropout(Tensor input, float p, bool train) -> Tensor"""
-    require(not train or p == 0, "it draws random numbers (train=True)")
-    return x
-
-
-@lowers(aten.native_dropout.default)
-def native_dropout(b: Builder, x: Value, p: float, train: bool | None) -> tuple[Value, Value]:
-    """native_dropout(Tensor input, float p, bool? train) -> (Tensor, Tensor)"""
-    require(train is False or p == 0, "it draws random numbers (train=True)")
-    return x, b.full(True, torch.bool, x.shape)
