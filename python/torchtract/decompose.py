@@ -60,13 +60,15 @@ def _input_shapes(program: ExportedProgram) -> list[tuple[str, ...]]:
 def _needs_work(node: torch.fx.Node) -> bool:
     if node.op != "call_function" or not isinstance(node.target, OpOverload):
         return False
+    if node.target._schema.is_mutable:
+        return True
     known = node.meta.get("val")
     if isinstance(known, (torch.SymInt, torch.SymFloat, torch.SymBool)):
         return False
     if known is None and not node.users:  # an assertion of the tracer's
         return False
     lowering = lowering_of(node.target) or lowering_of(node.target, of_complex=True)
-    return lowering is None or node.target._schema.is_mutable
+    return lowering is None
 
 
 def _table() -> Any:

@@ -19,7 +19,7 @@ from torchtract.check.locate import Lowered
 from torchtract.debug_bundle import check_bundle_path
 from torchtract.decompose import decompose
 from torchtract.errors import CaptureError, ExportError, FormatError
-from torchtract.lower import lower
+from torchtract.lower import load_plugins, lower
 from torchtract.nnef import Graph, check_writable, schema, staged, write_archive
 from torchtract.passes import run_passes
 from torchtract.shapes import check_shapes
@@ -114,6 +114,7 @@ def export_model_to_nnef(
     Raises:
         CaptureError: the module, its arguments or the dynamic axes can't be captured.
         UnsupportedOpError: calls in the module have no counterpart; all are listed by line.
+        LoweringError: a lowering fails, or a package's lowerings can't be loaded.
         FormatError: the graph can't be said for this version, or the file can't be written.
         MismatchError: tract gives other numbers than PyTorch; with the operation in which
             that begins. Or a stream gives other numbers than all frames at once. No file is left
@@ -130,6 +131,7 @@ def export_model_to_nnef(
     extensions = list(dict.fromkeys(lines))
     assertions = assertions_of(extensions)
     args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
+    load_plugins()
     captured = capture(
         model,
         args,

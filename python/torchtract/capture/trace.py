@@ -6,7 +6,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
@@ -30,6 +30,7 @@ from torchtract.capture.symbolic_math import symbolic_math
 from torchtract.errors import CaptureError
 from torchtract.recurrent import whole_recurrent_layers
 from torchtract.sizes import resize
+from torchtract.whole_modules import ModuleCall, whole_modules
 
 __all__ = ["Tracer", "silent_refusals"]
 
@@ -104,6 +105,7 @@ class Tracer:
         inputs: position among the leaves of each named tensor.
         axes: per input name, the symbol of each dynamic axis.
         may_be_empty: whether symbols may be 0.
+        calls: of modules that are kept whole, in all programs that were traced.
     """
 
     model: torch.nn.Module
@@ -112,6 +114,7 @@ class Tracer:
     inputs: Mapping[str, int]
     axes: Mapping[str, Mapping[int, str]]
     may_be_empty: bool = False
+    calls: list[ModuleCall] = field(default_factory=list)
 
     def trace(self, sizes: Mapping[str, int]) -> ExportedProgram:
         """Export non-strictly, with the inputs brought to these sizes of the symbols.
@@ -154,6 +157,7 @@ class Tracer:
             _zero_and_one(self.may_be_empty),
             _SizesStaySymbolic(),
             symbolic_math(),
+            whole_modules(self.model, self.calls),
             whole_recurrent_layers(),
             known_outputs(self.model),
         ):

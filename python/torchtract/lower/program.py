@@ -158,18 +158,28 @@ class _Walk:
         if known is None and not node.users:
             return None  # an assertion of the tracer's, true for the sizes it was traced for
         if node.target is operator.getitem:
-            return self.values[node.args[0]][node.args[1]]  # type: ignore[index]
+            return self._item(*node.args)
         results = self._facts(known)
         module = module_path(node)
         name = _op_name(node)
         self.builder.enter(identifier("_".join(filter(None, [module, name]))), module, results)
         try:
-            outputs = self.builder.leave(self._lower(node))
+            given = self._lower(node)
+            _check_outputs(node, given, results)
+            outputs = self.builder.leave(given)
             self._learn(results, outputs)
         except Refusal as refusal:
-            self.refusals.setdefault((source_line(node), origin(node)), self._told(refusal))
+            self.refusals.setdefault(
+                (source_line(node), origin(node)), self._in_user_terms(refusal)
+            )
             outputs = tuple(_refused(fact) for fact in results)
         return outputs if isinstance(known, (tuple, list)) else outputs[0]
+
+    def _item(self, node: Any, index: Any) -> Any:
+        """One of several results. Those that are no tensors, None of a backward's, are left out."""
+        known = node.meta["val"]
+        before = sum(not isinstance(value, torch.Tensor) for value in known[:index])
+        return self.values[node][index - before]
 
     def _learn(self, results: Sequence[Fact], outputs: Sequence[Value]) -> None:
         """Take sizes that the tracer has no expression for from the lowering, if it has one."""
@@ -200,6 +210,8 @@ class _Walk:
                 raise Refusal(f"{part} is random; make the noise an input of the module")
             if torch.Tag.dynamic_output_shape in tags:
                 raise Refusal(f"{part} gives a shape that depends on the data; use a mask")
+            if str(node.target).startswith("auto_functionalized"):
+                raise Refusal("it changes an argument in place; let it return a new tensor instead")
             if isinstance(node.target, HigherOrderOperator):
                 raise Refusal(f"{part} runs graphs of its own, and NNEF has one; use torch.where")
             numbers = " of complex numbers" if of_complex else ""
@@ -219,7 +231,7 @@ class _Walk:
             ) from error
         return tuple(result) if isinstance(result, (tuple, list)) else (result,)
 
-    def _told(self, refusal: Refusal) -> str:
+    def _in_user_terms(self, refusal: Refusal) -> str:
         """What it says, with the user's names of the symbols for torch's."""
         names = {str(symbol): name for symbol, name in self.symbols.items()}
         return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), str(refusal))
@@ -287,6 +299,33 @@ class _Walk:
             refusals=lines,
             source=next(iter(self.refusals))[0],
         )
+
+
+def _check_outputs(node: torch.fx.Node, outputs: Sequence[Value], results: Sequence[Fact]) -> None:
+    """Whether a lowering gives tensors of the types and shapes that the operator has."""
+    told = [_told(output) for output in outputs]
+    fits = len(outputs) >= len(results) and all(map(_agree, outputs, results))
+    if not fits:
+        where = source_line(node)
+        raise LoweringError(
+            f"{where}: {node.target} could not be lowered, since its lowering gives "
+            f"{', '.join(told) or 'nothing'}, and the operator "
+            f"{', '.join(map(_told, results))}; this is a defect of the lowering.",
+            source=where,
+        )
+
+
+def _told(value: Any) -> str:
+    known = isinstance(value, Fact)
+    return f"{value.dtype}{list(value.shape)}" if known else f"a {type(value).__name__}"
+
+
+def _agree(output: Any, result: Fact) -> bool:
+    """Same type and rank, and no axis with two different numbers for a size."""
+    if not isinstance(output, Value) or (output.dtype, output.rank) != (result.dtype, result.rank):
+        return False
+    pairs = zip(output.shape, result.shape, strict=True)
+    return not any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs)
 
 
 def _refused(fact: Fact) -> Value:

@@ -58,15 +58,19 @@ class Lowering:
 _INERT = frozenset({"device", "pin_memory", "layout", "memory_format", "non_blocking", "copy"})
 
 
-def lowers(*overloads: OpOverload, of_complex: bool = False) -> Callable[[_Function], _Function]:
+def lowers(
+    *overloads: OpOverload, of_complex: bool = False, replace: bool = False
+) -> Callable[[_Function], _Function]:
     """Register a function as the lowering of these overloads.
 
     The function's parameters after the builder are compared with each overload's schema.
+    It returns a `Value` for each tensor that the overload returns, of the same type and shape.
 
     Args:
         overloads: the operators.
         of_complex: whether the function is for calls that take or give tensors of complex
             numbers. Other functions never see such tensors.
+        replace: whether they may have lowerings already, which are no longer used.
 
     Raises:
         LoweringError: an overload has a lowering already, or a parameter is not in its schema.
@@ -80,10 +84,11 @@ def lowers(*overloads: OpOverload, of_complex: bool = False) -> Callable[[_Funct
                     f"@lowers({overload}): can't be registered, since it names no overload; "
                     "write for example aten.mean.dim or aten.relu.default."
                 )
-            if overload in table:
+            if overload in table and not replace:
                 raise LoweringError(
                     f"@lowers({overload}): can't be registered, since "
-                    f"{table[overload].function.__qualname__} lowers it already; remove one."
+                    f"{table[overload].function.__qualname__} lowers it already; remove one, or "
+                    "register with replace=True."
                 )
             parameters = _checked_parameters(overload, function)
             table[overload] = Lowering(overload, function, parameters)
