@@ -39,6 +39,29 @@ def test_one_element(actual: float, expected: float, ok: bool) -> None:
         assert result.max_abs > 0
 
 
+@pytest.mark.parametrize(
+    ("actual", "expected", "ok"),
+    [
+        (complex(1, 2), complex(1, 2), True),
+        (complex(1e-5, 2), complex(0, 2), True),  # 1e-4 + 5e-4 * 2 for both parts
+        (complex(1, 2), complex(1, -2), False),
+        (complex(NAN, 2), complex(NAN, 2.0001), True),
+        (complex(NAN, 2), complex(NAN, 3), False),
+        (complex(NAN, 2), complex(2, NAN), False),
+        (complex(INF, 2), complex(INF, 2.00001), True),
+        (complex(INF, 2), complex(-INF, 2), False),
+        (complex(INF, NAN), complex(INF, INF), False),
+    ],
+)
+def test_complex_numbers(actual: complex, expected: complex, ok: bool) -> None:
+    pair = np.array([0, actual], np.complex64), np.array([0, expected], np.complex64)
+    result = compare(*pair, LEVELS["approximate"])
+    assert result.ok is ok
+    if not ok:
+        assert result.index == (1,)
+        assert result.max_abs > 0
+
+
 def test_the_worst_element_is_the_one_farthest_outside_its_own_tolerance() -> None:
     expected = np.array([[1000.0, 0.0]], np.float32)
     result = compare(

@@ -160,6 +160,23 @@ def test_other_than_ordinary_numbers(
     assert values in str(error)
 
 
+def test_an_operation_on_complex_numbers_is_named(
+    x: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = registry._OF_COMPLEX[aten.exp.default].function
+
+    def turned(b: Builder, x: Value) -> Value:
+        z: Value = right(b, x)
+        return dataclasses.replace(z, imag=b.emit("neg", z.imag))
+
+    wrong = dataclasses.replace(registry._OF_COMPLEX[aten.exp.default], function=turned)
+    monkeypatch.setitem(registry._OF_COMPLEX, aten.exp.default, wrong)
+
+    error = mismatch(lambda z: -((z * 2).exp() + 1), torch.complex(x, x))
+
+    assert (error.operation, error.node) == ("aten.exp.default", "exp")
+
+
 def test_another_shape(lower_wrongly: Lower, x: torch.Tensor) -> None:
     lower_wrongly(aten.tanh.default, lambda b, right: b.slice(right, 2, 0, 3))
 

@@ -146,10 +146,9 @@ def test_what_is_computed_twice_is_written_once() -> None:
     assert sum(node.op == "Add" for node in model.nodes()) == 1
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.complex64])
-def test_element_types_that_tract_lacks_are_refused(dtype: torch.dtype) -> None:
-    with pytest.raises(UnsupportedOpError, match=f"input 'x0'.*no element type for {dtype}"):
-        export(torch.neg, torch.ones(3, dtype=dtype))
+def test_element_types_that_tract_lacks_are_refused() -> None:
+    with pytest.raises(UnsupportedOpError, match=r"input 'x0'.*no element type for torch.bfloat16"):
+        export(torch.neg, torch.ones(3, dtype=torch.bfloat16))
     with pytest.raises(UnsupportedOpError, match=r"weight '0\.weight'.*bfloat16"):
         export(nn.Sequential(nn.Linear(2, 2)).bfloat16(), torch.ones(3, 2, dtype=torch.bfloat16))
 

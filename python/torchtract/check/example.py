@@ -67,7 +67,8 @@ class Example:
         axes = {f.name: f.shape.index(symbol) for f in self._model.inputs if symbol in f.shape}
         if any(_changes(named[name], axis) for name, axis in axes.items()):
             return named
-        free = [name for name in axes if named[name].is_floating_point()]
+        numbers = {n for n, x in named.items() if x.is_floating_point() or x.is_complex()}
+        free = [name for name in axes if name in numbers]
         if not free:
             warnings.warn(
                 f"check_stream: all frames of the example are alike along {symbol}, so this check "

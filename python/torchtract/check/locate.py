@@ -29,8 +29,8 @@ __all__ = ["Lowered", "locate"]
 #: How many bytes of intermediate values are kept until tract computes them too.
 _CHUNK = 2**28
 
-#: What a call gives: its node, the identifier in the graph, the value in PyTorch.
-_Value: TypeAlias = "tuple[torch.fx.Node, str, np.ndarray]"
+#: What a call gives: its node, the identifiers in the graph, the value in PyTorch.
+_Value: TypeAlias = "tuple[torch.fx.Node, tuple[str, ...], np.ndarray]"
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,14 @@ class Lowered:
     Attributes:
         program: with the operators that were lowered.
         graph: as it was written.
-        tensors: identifiers in the graph of what each call of the program gives.
+        tensors: for each call of the program, identifiers in the graph of the tensors it gives: one
+            each, two for the parts of complex numbers.
         version: the oldest tract that must read the graph.
     """
 
     program: ExportedProgram
     graph: Graph
-    tensors: Mapping[torch.fx.Node, tuple[str, ...]]
+    tensors: Mapping[torch.fx.Node, tuple[tuple[str, ...], ...]]
     version: str
 
 
@@ -113,9 +114,9 @@ class _Search(torch.fx.Interpreter):
         result = super().run_node(n)
         if self.found is None and n.target is not operator.getitem and not _is_empty(n):
             values = result if isinstance(result, (tuple, list)) else [result]
-            for name, value in zip(self._lowered.tensors.get(n, ()), values, strict=False):
-                if name in self._available and not value.is_complex():
-                    self._pending.append((n, name, to_numpy(value)))
+            for names, value in zip(self._lowered.tensors.get(n, ()), values, strict=False):
+                if self._available.issuperset(names) and value.dtype != torch.complex32:
+                    self._pending.append((n, names, to_numpy(value)))
             if sum(value.nbytes for _, _, value in self._pending) >= _CHUNK:
                 self.compare_pending()
         return result
@@ -130,7 +131,7 @@ class _Search(torch.fx.Interpreter):
         if self.found is not None or not values:
             return
         try:
-            actual = self._by_tract(list(dict.fromkeys(name for _, name, _ in values)))
+            parts = self._by_tract(list(dict.fromkeys(n for _, names, _ in values for n in names)))
         except EngineError:
             half = len(values) // 2
             if half:
@@ -139,16 +140,18 @@ class _Search(torch.fx.Interpreter):
             elif self._failed:
                 self._find(*values[0][:2], "that tract can't compute")
             return
-        for node, name, expected in values:
-            difference = _difference(actual[name], expected, self._level)
+        for node, names, expected in values:
+            actual = _joined([parts[name] for name in names])
+            difference = _difference(actual, expected, self._level)
             if difference is not None:
-                self._find(node, name, "that differs", f": {difference}")
+                self._find(node, names, "that differs", f": {difference}")
                 return
             self.last = node
 
-    def _find(self, node: torch.fx.Node, name: str, what: str, how: str = "") -> None:
+    def _find(self, node: torch.fx.Node, names: tuple[str, ...], what: str, how: str = "") -> None:
         text = f"The first operation {what} is {_call(node)}{how}."
-        self.found = Divergence(text, str(node.target), module_path(node), file_line(node), name)
+        called = module_path(node), file_line(node)
+        self.found = Divergence(text, str(node.target), *called, names[0])
 
     def _by_tract(self, names: list[str]) -> dict[str, np.ndarray]:
         """What tract computes for these tensors of the graph."""
@@ -158,6 +161,14 @@ class _Search(torch.fx.Interpreter):
             write_archive(part, path, version=self._lowered.version)
             runnable = load(path).compile()
         return runnable.run(self._inputs)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """An array, or the complex one of two parts."""
+    if len(parts) == 1:
+        return parts[0]
+    pairs = np.stack(parts, axis=-1)
+    return pairs.view(np.result_type(pairs, np.complex64))[..., 0]
 
 
 def _part(graph: Graph, outputs: list[str]) -> Graph:

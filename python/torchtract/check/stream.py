@@ -268,6 +268,9 @@ class _Check:
         try:
             if dtype.kind in "biu":
                 return self._random.integers(0, 2, shape).astype(dtype)
+            if dtype.kind == "c":
+                real, imag = self._random.standard_normal((2, *shape))
+                return np.asarray(real + 1j * imag).astype(dtype)
             return self._random.standard_normal(shape).astype(dtype)
         except (MemoryError, ValueError) as error:
             raise RunError(

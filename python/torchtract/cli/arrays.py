@@ -66,7 +66,10 @@ def random_inputs(model: Model) -> Arrays:
 def _random(fact: Fact, random: np.random.Generator) -> npt.NDArray[Any]:
     dtype, shape = np.dtype(fact.dtype), tuple(map(int, fact.shape))
     try:
-        if dtype.kind in "fc":
+        if dtype.kind == "c":
+            real, imag = random.random((2, *shape))
+            return np.asarray(real + 1j * imag).astype(dtype)
+        if dtype.kind == "f":
             return random.random(shape).astype(dtype)
         return random.integers(0, 2, shape).astype(dtype)
     except (MemoryError, ValueError) as e:

@@ -199,6 +199,7 @@ class Emitter:
 
     def constant(self, tensor: torch.Tensor, label: str = "") -> Value:
         """A tensor known at export: a literal for most scalars, else a `.dat` file."""
+        tensor = tensor.resolve_conj().resolve_neg()  # such a view has the address of its base
         if tensor.is_complex():
             real, imag = (part.contiguous() for part in (tensor.real, tensor.imag))
             value = self.constant(real, f"{label}.real" if label else "")

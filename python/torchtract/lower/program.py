@@ -17,6 +17,7 @@ from torchtract.errors import CaptureError, LoweringError, UnsupportedOpError
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal
 from torchtract.lower.dtypes import datum_type
+from torchtract.lower.pairs import fact_of_pairs, from_pairs, to_pairs
 from torchtract.lower.registry import lowering_of
 from torchtract.lower.source import called, module_path, origin, source_line
 from torchtract.lower.value import Fact, Value, fact_of, size_of
@@ -33,7 +34,7 @@ def lower(
     version: str = schema.EMBEDDED,
     *,
     random: bool = False,
-) -> tuple[Graph, dict[torch.fx.Node, tuple[str, ...]]]:
+) -> tuple[Graph, dict[torch.fx.Node, tuple[tuple[str, ...], ...]]]:
     """The NNEF graph of an exported program, and where in it each call of the program is.
 
     Args:
@@ -45,8 +46,8 @@ def lower(
         random: whether random operators draw from tract's generator, or are refused.
 
     Returns:
-        The graph, and the identifiers of the tensors that each call gives, "" for a number
-        that is written into the text.
+        The graph, and for each call the identifiers of the tensors that it gives: one each, two
+        for the parts of complex numbers, "" for a number that is written into the text.
 
     Raises:
         UnsupportedOpError: it holds calls that can't be said in NNEF; all of them are listed.
@@ -83,6 +84,7 @@ class _Walk:
         self.values: dict[torch.fx.Node, Any] = {}
         self.refusals: dict[tuple[str, str], str] = {}
         self.renamed: dict[str, str] = {}
+        self.complex: list[str] = []  # inputs and outputs that are pairs in the graph
 
     def run(self) -> Graph:
         user_inputs = iter(self.inputs)
@@ -102,7 +104,7 @@ class _Walk:
         self._raise_refusals()
         return self.graph
 
-    def tensors(self) -> dict[torch.fx.Node, tuple[str, ...]]:
+    def tensors(self) -> dict[torch.fx.Node, tuple[tuple[str, ...], ...]]:
         """Identifiers in the finished graph of what each call gives, sizes left out."""
         given = {
             node: value if isinstance(value, (tuple, list)) else (value,)
@@ -110,10 +112,14 @@ class _Walk:
             if node.op == "call_function"
         }
         return {
-            node: tuple(self.renamed.get(v.name, v.name) for v in values)
+            node: tuple(self._identifiers(value) for value in values)
             for node, values in given.items()
-            if all(isinstance(v, Value) and not v.dtype.is_complex for v in values)
+            if all(isinstance(value, Value) for value in values)
         }
+
+    def _identifiers(self, value: Value) -> tuple[str, ...]:
+        names = (value.name,) if value.imag is None else (value.name, value.imag.name)
+        return tuple(self.renamed.get(name, name) for name in names)
 
     def _placeholder(self, spec: Any, node: torch.fx.Node, user_inputs: Iterator[str]) -> Any:
         if spec.kind == InputKind.USER_INPUT:
@@ -137,16 +143,21 @@ class _Walk:
     def _input(self, name: str, fact: Fact) -> Value:
         self.builder.enter(name, "", (fact,))
         try:
-            kind = datum_type(fact.dtype)
+            in_tract = fact_of_pairs(fact)
+            kind = datum_type(in_tract.dtype)
         except Refusal as refusal:
             self.refusals[f"input {name!r}", str(fact.dtype)] = str(refusal)
             return _refused(fact)
         value = self.builder.emit(
-            "tract_core_external", like=fact, shape=list(fact.shape), datum_type=kind
+            "tract_core_external", like=in_tract, shape=list(in_tract.shape), datum_type=kind
         )
         self.graph.rename(value.name, name, len(self.graph.operations) - 1)
         self.graph.inputs.append(name)
-        return Value(fact.dtype, fact.shape, name)
+        value = Value(in_tract.dtype, in_tract.shape, name)
+        if not fact.dtype.is_complex:
+            return value
+        self.complex.append(name)
+        return from_pairs(self.builder, value)
 
     def _call(self, node: torch.fx.Node) -> Any:
         known = node.meta.get("val")
@@ -253,11 +264,16 @@ class _Walk:
 
     def _output(self, value: Value) -> str:
         """The value as something that an output name can be given to, and to no other."""
-        if value.dtype.is_complex:
-            self.refusals["an output", str(value.dtype)] = (
-                "tract has no complex numbers; return torch.view_as_real of it"
-            )
-            return value.name
+        if value.imag is not None:
+            try:
+                fact_of_pairs(value)
+            except Refusal as refusal:
+                self.refusals["an output", str(value.dtype)] = str(refusal)
+                return value.name
+            self.builder.enter("output", "", (value,))
+            pairs = self._output(to_pairs(self.builder, value.real, value.imag))
+            self.complex.append(pairs)
+            return pairs
         plain = value.literal is None and value.name not in (
             *self.graph.inputs,
             *self.graph.outputs,
@@ -283,6 +299,9 @@ class _Walk:
             self.graph.rename(old, new)
             self.renamed[old] = new
         self.graph.outputs = names
+        if self.complex:
+            told = [self.renamed.get(name, name) for name in self.complex]
+            self.graph.properties[schema.COMPLEX] = " ".join(told)
 
     def _raise_refusals(self) -> None:
         if not self.refusals:

@@ -11,6 +11,7 @@ from torchtract.nnef.graph import Graph
 from torchtract.nnef.operators import OPERATORS
 
 __all__ = [
+    "COMPLEX",
     "EMBEDDED",
     "MULTIPLES",
     "check_graph",
@@ -28,6 +29,10 @@ EMBEDDED = "0.23.9"
 
 #: The property with equations that our engine holds sizes to: `(S / 2) * 2 == S; ...`.
 MULTIPLES = "torchtract.multiples"
+
+#: The property with the names of inputs and outputs of complex numbers, which are pairs of real
+#: numbers on a last axis: `x output`.
+COMPLEX = "torchtract.complex"
 
 # Published patches of each line. Older ones read neither `tract_assert` nor all our tensors.
 _PATCHES = {"0.21": range(6, 20), "0.22": range(5), "0.23": range(10)}

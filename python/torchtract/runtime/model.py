@@ -10,6 +10,7 @@ from torchtract import _native
 from torchtract.errors import PulseError, UnequalStreamWarning
 from torchtract.runtime.fact import Fact, Node, describe
 from torchtract.runtime.origin import Origin
+from torchtract.runtime.pairs import facts_of, names_of_pairs
 from torchtract.runtime.profile import Profile
 from torchtract.runtime.runnable import Runnable
 from torchtract.runtime.symbols import symbol_values
@@ -36,8 +37,9 @@ class Model:
     def __init__(self, native: _native.Model, origin: Origin) -> None:
         self._native = native
         self._origin = origin
-        self.inputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.inputs())
-        self.outputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.outputs())
+        pairs = names_of_pairs(native)
+        self.inputs: tuple[Fact, ...] = facts_of(native.inputs(), pairs)
+        self.outputs: tuple[Fact, ...] = facts_of(native.outputs(), pairs)
         self.symbols: tuple[str, ...] = tuple(native.symbols())
         self.assertions: tuple[str, ...] = tuple(native.assertions())
 

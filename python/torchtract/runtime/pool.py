@@ -90,7 +90,8 @@ class StreamPool:
         """
         values = self.runnable.fixed_values({**(fixed or {}), **named})
         rate = None if rate is None else checked_rate(rate)
-        return PooledStream(self._native.stream(values), self.runnable, rate)
+        native = self.runnable.begun(self._native.stream, values)
+        return PooledStream(native, self.runnable, rate)
 
     def push(self, chunks: Mapping[PooledStream, Any], /) -> dict[PooledStream, Any]:
         """Pushes to several streams at once.
@@ -151,14 +152,14 @@ class StreamPool:
                 )
         return [stream._native for stream in streams]  # noqa: SLF001  (its other half)
 
-    @staticmethod
     def _by_stream(
-        streams: list[PooledStream], given: list[tuple[Any, ...] | Exception]
+        self, streams: list[PooledStream], given: list[tuple[Any, ...] | Exception]
     ) -> dict[PooledStream, Any]:
         outputs, errors = {}, {}
+        pairs = self.runnable.stream_pairs
         for stream, outcome in zip(streams, given, strict=True):
             if isinstance(outcome, Exception):
-                errors[stream] = outcome
+                errors[stream] = outcome if pairs is None else pairs.told(outcome)
             else:
                 outputs[stream] = stream.unpacked(outcome)
         if errors:

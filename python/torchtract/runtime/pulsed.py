@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, TypeVar
 
 from torchtract import _native
 from torchtract.errors import PulseError, RunError
 from torchtract.runtime.fact import Fact
 from torchtract.runtime.model import Model
 from torchtract.runtime.origin import Origin
+from torchtract.runtime.pairs import Pairs, facts_of, names_of_pairs
 from torchtract.runtime.pool import StreamPool
 from torchtract.runtime.runnable import Runnable
 from torchtract.runtime.stream import Stream, checked_rate
 from torchtract.runtime.symbols import symbol_values
 from torchtract.runtime.tables import Table
+
+_Begun = TypeVar("_Begun")
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ class PulsedRunnable(Runnable):
         inputs: facts of the inputs, one pulse long.
         outputs: facts of the outputs, one pulse long.
         stream_inputs: facts of what a stream takes, in order, as the batch model has them.
+        stream_pairs: the complex numbers among what a stream takes and gives, None if none are.
         threads: how many threads share the work of a pulse.
     """
 
@@ -170,7 +174,11 @@ class PulsedRunnable(Runnable):
         super().__init__(native.runnable(), origin, threads)
         self._pulsed = native
         self.model = model
-        self.stream_inputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.inputs())
+        names = names_of_pairs(native.runnable())
+        self.stream_inputs: tuple[Fact, ...] = facts_of(native.inputs(), names)
+        streams = [fact for fact in self.stream_inputs if model.input_streams[fact.name]]
+        self.stream_pairs = Pairs(names, streams, self.outputs) if names else None
+        self._fixed_pairs = Pairs(names, self.stream_inputs, ()) if names else None
 
     def stream(
         self,
@@ -196,7 +204,7 @@ class PulsedRunnable(Runnable):
         """
         values = self.fixed_values({**(fixed or {}), **named})
         rate = None if rate is None else checked_rate(rate)
-        return Stream(self._pulsed.stream(values), self, rate)
+        return Stream(self.begun(self._pulsed.stream, values), self, rate)
 
     def streams(self, capacity: int, *, batched: bool | None = None) -> StreamPool:
         """Makes room for many streams, which come and go, and share the network's turns.
@@ -225,6 +233,14 @@ class PulsedRunnable(Runnable):
             takes = ", ".join(self._names)
             raise RunError(f"input {unknown[0]}: unknown, the model takes {takes}")
         return [fixed.get(name) for name in self._names]
+
+    def begun(self, begin: Callable[[list[Any | None]], _Begun], fixed: list[Any | None]) -> _Begun:
+        """What the native function `begin` gives for values of `fixed_values`."""
+        if self._fixed_pairs is None:
+            return begin(fixed)
+        pairs = self._fixed_pairs.split(fixed)
+        given = [p if f is not None else None for f, p in zip(fixed, pairs, strict=True)]
+        return self._fixed_pairs.call(begin, given)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _compile, (self.model, self.threads)

@@ -11,6 +11,7 @@ from torchtract import _native
 from torchtract.errors import RunError
 from torchtract.runtime.fact import Fact, Node, describe
 from torchtract.runtime.origin import Origin
+from torchtract.runtime.pairs import Pairs, facts_of, names_of_pairs
 from torchtract.runtime.profile import Profile
 from torchtract.runtime.tables import Table
 
@@ -33,11 +34,13 @@ class Runnable:
     def __init__(self, native: _native.Runnable, origin: Origin, threads: int) -> None:
         self._native = native
         self._origin = origin
-        self._run = native.run
-        self.inputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.inputs())
-        self.outputs: tuple[Fact, ...] = tuple(Fact(*fact) for fact in native.outputs())
         self.threads = threads
+        names = names_of_pairs(native)
+        self.inputs: tuple[Fact, ...] = facts_of(native.inputs(), names)
+        self.outputs: tuple[Fact, ...] = facts_of(native.outputs(), names)
         self._names = [fact.name for fact in self.inputs]
+        self._pairs = Pairs(names, self.inputs, self.outputs) if names else None
+        self._run = native.run if self._pairs is None else self._pairs.around(native.run)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Computes the outputs.
@@ -98,7 +101,12 @@ class Runnable:
         if iterations < 1:
             raise ValueError(f"iterations={iterations}: at least one is needed")
         inputs = args if args or not self.inputs else None
-        nodes, entire, measured = self._native.profile(inputs, warmup, iterations, max_seconds)
+        limits = warmup, iterations, max_seconds
+        if self._pairs is None:
+            nodes, entire, measured = self._native.profile(inputs, *limits)
+        else:
+            pairs = None if inputs is None else self._pairs.split(inputs)
+            nodes, entire, measured = self._pairs.call(self._native.profile, pairs, *limits)
         modules = str(self._native.properties().get(MODULES, "")).split()
         return Profile(nodes, entire=entire, iterations=measured, modules=modules)
 

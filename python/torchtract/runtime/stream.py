@@ -51,6 +51,7 @@ class BaseStream:
         self._rate = rate
         streams = runnable.model.input_streams
         self._names = [fact.name for fact in runnable.stream_inputs if streams[fact.name]]
+        self._pairs = runnable.stream_pairs
 
     def push(self, /, *chunks: Any, **named: Any) -> Any:
         """Takes the next frames and gives those that are ready.
@@ -70,7 +71,10 @@ class BaseStream:
                 or each other; or tract fails. The stream is as it was before.
             SymbolError: the stream gets longer than an assertion of the file allows; likewise.
         """
-        return self.unpacked(self._native.push(self._in_order(chunks, named)))
+        values = self._in_order(chunks, named)
+        if self._pairs is None:
+            return self.unpacked(self._native.push(values))
+        return self.unpacked(self._pairs.call(self._native.push, values))
 
     def flush(self) -> Any:
         """Ends the stream and gives the frames that were still to come.
@@ -162,8 +166,12 @@ class BaseStream:
         yield self.flush()
 
     def _in_order(self, chunks: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
-        if not named and len(chunks) == len(self._names):
-            return chunks
+        if named or len(chunks) != len(self._names):
+            chunks = self._joined(chunks, named)
+        return chunks if self._pairs is None else self._pairs.split(chunks)
+
+    def _joined(self, chunks: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        """Joins chunks given by position and by name."""
         expected = self._names[len(chunks) :]
         if len(chunks) <= len(self._names) and set(named) == set(expected):
             return (*chunks, *[named[name] for name in expected])
@@ -187,9 +195,10 @@ class BaseStream:
             return self._in_order((), dict(chunk))
         return self._in_order(chunk if isinstance(chunk, tuple) else (chunk,), {})
 
-    @staticmethod
-    def unpacked(outputs: tuple[Any, ...]) -> Any:
+    def unpacked(self, outputs: tuple[Any, ...]) -> Any:
         """What people get for the engine's outputs: the only one, or all."""
+        if self._pairs is not None:
+            outputs = self._pairs.joined(outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def __repr__(self) -> str:

@@ -90,8 +90,3 @@ REFUSED: dict[str, Function] = {
 def test_what_has_no_lowering_for_complex_numbers_is_refused(name: str) -> None:
     with pytest.raises(UnsupportedOpError, match="no lowering to NNEF of complex numbers"):
         export(on_complex(REFUSED[name]), uniform(2, 5, 8))
-
-
-def test_complex_inputs_are_refused() -> None:
-    with pytest.raises(UnsupportedOpError, match="complex64"):
-        export(torch.abs, torch.view_as_complex(uniform(3, 2)))

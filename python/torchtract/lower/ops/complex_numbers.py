@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -15,17 +14,13 @@ from torchtract.lower.checks import require
 from torchtract.lower.ops import compare, concat, create, index, reduce, shape  # noqa: F401
 from torchtract.lower.ops.elementwise import atan2, hypot
 from torchtract.lower.ops.pad import constant_pad_nd
+from torchtract.lower.pairs import complex_of, from_pairs, to_pairs
 from torchtract.lower.registry import lowering_of, lowers
 from torchtract.lower.value import Size, Value
 
 __all__ = ["complex_of", "parts_of", "view_as_complex", "view_as_real"]
 
 aten = torch.ops.aten
-
-
-def complex_of(real: Value, imag: Value) -> Value:
-    """Complex numbers of these parts."""
-    return dataclasses.replace(real, dtype=real.dtype.to_complex(), imag=imag)
 
 
 def parts_of(b: Builder, x: Value, dtype: torch.dtype | None = None) -> tuple[Value, Value]:
@@ -64,15 +59,13 @@ def polar(b: Builder, abs: Value, angle: Value) -> Value:
 @lowers(aten.view_as_complex.default, of_complex=True)
 def view_as_complex(b: Builder, x: Value) -> Value:
     """view_as_complex(Tensor(a) self) -> Tensor(a)"""
-    last = x.rank - 1
-    return complex_of(*(b.squeeze(b.slice(x, last, i, i + 1), [last]) for i in range(2)))
+    return from_pairs(b, x)
 
 
 @lowers(aten.view_as_real.default, of_complex=True)
 def view_as_real(b: Builder, x: Value) -> Value:
     """view_as_real(Tensor(a) self) -> Tensor(a)"""
-    parts = [b.unsqueeze(part, [x.rank]) for part in parts_of(b, x)]
-    return b.concat(parts, x.rank)
+    return to_pairs(b, *parts_of(b, x))
 
 
 @lowers(aten.real.default, of_complex=True)
