@@ -49,6 +49,17 @@ bench: $(VENV)/.bench $(VENV)/.release ## measure against the peers, release bui
 	@$(BIN)/python -m pytest -v --no-header -W ignore --timeout=3600 tests/benchmarks/bench_*.py \
 	  --report-json=build/bench.json $(if $(QUICK),--quick)
 
+.PHONY: opinfo
+opinfo: $(VENV)/.dev $(VENV)/.bench ## try all samples of PyTorch's operators, in all types, and write docs/operators.md
+	@echo "==> PyTorch's samples through torchtract (hours; SAMPLES=20 tries so many of each)"
+	@$(BIN)/python -m pytest -q -n auto --timeout=3600 tests/opinfo --dtypes=all \
+	  --samples=$(or $(SAMPLES),0) --record=build/opinfo.json
+	@echo "==> two of each in float32 through torch-to-nnef, whose failures only count"
+	@-$(BIN)/python -m pytest -q -n auto --timeout=60 tests/opinfo --exporter=torch-to-nnef \
+	  --record=build/opinfo_torch_to_nnef.json
+	@cd tests && ../$(BIN)/python -m opinfo.page ../build/opinfo.json \
+	  ../build/opinfo_torch_to_nnef.json ../docs/operators.md
+
 .PHONY: wheel
 wheel: $(VENV)/.python ## build a wheel in dist/
 	@$(BIN)/python -m pip install --quiet --group build

@@ -17,7 +17,14 @@ from typing import Any
 
 from benchmarks.models import Sample, sample
 
-__all__ = ["OURS", "OURS_FOR_0_21", "TORCH_TO_NNEF", "Cost", "export"]
+__all__ = [
+    "OURS",
+    "OURS_FOR_0_21",
+    "TORCH_TO_NNEF",
+    "Cost",
+    "export",
+    "tract_that_only_tells_its_version",
+]
 
 OURS = "torchtract"
 OURS_FOR_0_21 = "torchtract, 0.21.13"
@@ -87,16 +94,21 @@ def _torchtract_for_0_21(exported: Sample, _: Path) -> tuple[Callable[..., objec
 def _torch_to_nnef(exported: Sample, folder: Path) -> tuple[Callable[..., object], Any]:
     from torch_to_nnef import TractNNEF, export_model_to_nnef
 
-    binary = folder / "tract"  # it would download one, though it runs nothing without a check
-    binary.write_text(_TRACT_THAT_ONLY_TELLS_ITS_VERSION)
-    binary.chmod(0o755)
     target = TractNNEF(
         version="0.23.8",  # the newest that it knows
-        specific_tract_binary_path=binary,
+        specific_tract_binary_path=tract_that_only_tells_its_version(folder),
         check_io=False,
         dynamic_axes={"input": exported.axes},
     )
     return export_model_to_nnef, target
+
+
+def tract_that_only_tells_its_version(folder: Path) -> Path:
+    """A stand-in for the binary that torch-to-nnef would download, though it would run nothing."""
+    binary = folder / "tract"
+    binary.write_text(_TRACT_THAT_ONLY_TELLS_ITS_VERSION)
+    binary.chmod(0o755)
+    return binary
 
 
 _EXPORTERS = {

@@ -1,0 +1,101 @@
+"""`docs/operators.md`, written from what runs over PyTorch's samples have counted.
+
+`python -m opinfo.page RECORD PEER PAGE`, the second being the record of torch-to-nnef.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+
+from opinfo.record import Record, Summary
+from opinfo.samples import DTYPES
+
+__all__ = ["write"]
+
+_INTRODUCTION = """\
+# Operators
+
+<!-- Written by `make opinfo`. Change tests/opinfo/page.py, not this page. -->
+
+PyTorch's own database of operators ({version}, `torch.testing._internal`) has samples of calls of
+each. Every sample was exported, loaded, run and compared with PyTorch: tensors as inputs, all
+else fixed. An operator is *right* in a type if all its samples are; samples that are not are
+refused with the line of the call and a reason, and none is wrong.
+
+{totals}
+
+In the table below, ✓ says that all samples are right, 5/7 that five of seven are and the rest is
+refused, – that all are refused; nothing that PyTorch has no samples of this type.
+Where the reason does not say otherwise, it is that of the first type that is refused.
+"""
+
+
+def write(record: Record, peer: Record, page: Path) -> None:
+    """Write the page."""
+    totals = "\n".join(_totals(record, peer))
+    text = _INTRODUCTION.format(version=f"torch {torch.__version__.split('+')[0]}", totals=totals)
+    page.write_text(text + "\n" + "\n".join(_rows(record)) + "\n")
+
+
+def _totals(record: Record, peer: Record) -> Iterator[str]:
+    yield "| exporter | type | operators | right | in part | refused | wrong | failed | ms/export |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for exporter, counted in (("torchtract", record), ("torch-to-nnef 0.24.12", peer)):
+        for dtype in DTYPES:
+            of_dtype = [row[dtype] for row in counted.summaries.values() if dtype in row]
+            if of_dtype:
+                yield f"| {exporter} | {dtype} | {_total(of_dtype)} |"
+
+
+def _total(summaries: Iterable[Summary]) -> str:
+    classes = [_class(summary) for summary in summaries]
+    counts = [classes.count(c) for c in ("right", "in part", "refused", "wrong", "failed")]
+    seconds = [s for summary in summaries for s in summary.get("seconds", [])]
+    median = f"{statistics.median(seconds) * 1000:.0f}" if seconds else ""
+    return " | ".join(map(str, [len(classes), *counts, median]))
+
+
+def _class(summary: Summary) -> str:
+    counts = summary["counts"]
+    for worst in ("wrong", "failed"):
+        if counts.get(worst):
+            return worst
+    if not counts.get("refused"):
+        return "right"
+    return "in part" if counts.get("right") else "refused"
+
+
+def _rows(record: Record) -> Iterator[str]:
+    dtypes = [d for d in DTYPES if any(d in row for row in record.summaries.values())]
+    yield f"| operator | {' | '.join(dtypes)} | reason |"
+    yield f"|---|{'---|' * len(dtypes)}---|"
+    for operator, row in record.summaries.items():
+        cells = (_cell(row[d]) if d in row else "" for d in dtypes)
+        yield f"| `{operator}` | {' | '.join(cells)} | {_reason(row.values())} |"
+
+
+def _cell(summary: Summary) -> str:
+    counts = summary["counts"]
+    if (found := _class(summary)) != "in part":
+        return {"right": "✓", "refused": "–"}.get(found, found)
+    return f"{counts['right']}/{sum(counts.values())}"
+
+
+def _reason(summaries: Iterable[Summary]) -> str:
+    told = (reason for s in summaries for reason in s["reasons"].values())
+    message = next(told, "")
+    part = re.search(r"(?:, since |is refused, )(.*)", message.split("\nRewrite")[0], re.DOTALL)
+    text = " ".join((part[1] if part else message).split())
+    text = text.split("is refused, since ")[-1]
+    return text.replace("|", "\\|")[:200]
+
+
+if __name__ == "__main__":
+    own, peers, target = map(Path, sys.argv[1:])
+    write(Record.read(own), Record.read(peers), target)
