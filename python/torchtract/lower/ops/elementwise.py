@@ -12,6 +12,7 @@ import torch
 from torchtract.lower.builder import Builder, Operand
 from torchtract.lower.checks import Refusal, require
 from torchtract.lower.ops.compare import signbit
+from torchtract.lower.ops.special import erf_of
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value
 
@@ -82,9 +83,10 @@ _NUMBER_FUNCTIONS = {
 
 def _float_function(op: str) -> Callable[[Builder, Value], Value]:
     def function(b: Builder, x: Value) -> Value:
-        double = op == "tract_core_erf" and x.dtype == torch.float64
-        require(not double, "tract's erf takes no float64")
-        return b.emit(op, b.cast(x, b.result.dtype))
+        x = b.cast(x, b.result.dtype)
+        if op == "tract_core_erf" and x.dtype == torch.float64:
+            return erf_of(b, x)
+        return b.emit(op, x)
 
     return function
 

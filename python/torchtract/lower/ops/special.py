@@ -1,106 +1,84 @@
-"""Special functions: of the normal distribution, gamma and its derivatives, Bessel's.
-
-Series and rational approximations, all in float64, so that float32 results keep their digits.
-"""
+"""Functions of the normal distribution, in float64, so that float32 results keep their digits."""
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import mpmath
 import torch
-from torch._ops import OpOverload
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import require
+from torchtract.lower.float64 import (
+    equal,
+    fit,
+    in_float64,
+    less,
+    minus_square,
+    number,
+    plus,
+    polynomial,
+    times,
+)
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value
 
+__all__ = ["erf_of"]
+
 aten = torch.ops.aten
-
-_Function = Callable[[Builder, Value], Value]
-
-
-def _in_float64(function: Callable[..., Value]) -> Callable[..., Value]:
-    """The function on a float64 tensor, its result rounded once."""
-
-    @functools.wraps(function)
-    def doubled(b: Builder, x: Value, **arguments: Any) -> Value:
-        return b.cast(function(b, b.cast(x, torch.float64), **arguments), b.result.dtype)
-
-    return doubled
-
-
-def _number(b: Builder, number: float) -> Value:
-    return b.scalar(number, torch.float64)
-
-
-def _plus(b: Builder, x: Value, number: float) -> Value:
-    return b.binary("add", x, _number(b, number))
-
-
-def _times(b: Builder, x: Value, number: float) -> Value:
-    return b.binary("mul", x, _number(b, number))
-
-
-def _over(b: Builder, number: float, x: Value) -> Value:
-    return b.binary("div", _number(b, number), x)
-
-
-def _less(b: Builder, x: Value, number: float) -> Value:
-    return b.binary("lt", x, _number(b, number), torch.bool)
-
-
-def _equal(b: Builder, x: Value, number: float) -> Value:
-    return b.binary("eq", x, _number(b, number), torch.bool)
-
-
-def _polynomial(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
-    """The polynomial with these coefficients, the constant first, by Horner's rule."""
-    *rest, last = coefficients
-    value = _number(b, last)
-    for coefficient in reversed(rest):
-        value = _plus(b, b.binary("mul", value, x), coefficient)
-    return value
-
 
 # The normal distribution.
 
-#: ln(erfcx(x) / t) for t = 2 / (2 + x) and x >= 0, to 1.2e-7 (Numerical Recipes, erfcc).
-_ERFCX = (
-    *(-1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806),
-    *(0.27886807, -1.13520398, 1.48851587, -0.82215223, 0.17087277),
-)
+#: Half of all x from zero on are below it, for a fit of erfcx.
+_MIDDLE = 3.75
 
 
-@lowers(aten.erfc.default)
-@_in_float64
+def _erfcx_of_part(part: Any) -> Any:
+    """`(1 + 2 x) erfcx(x)` where x is `part` of the way from -1 at zero to 1 at infinity."""
+    x = _MIDDLE * (1 + part) / (1 - part)
+    return (1 + 2 * x) * mpmath.exp(x * x) * mpmath.erfc(x)
+
+
+def _erf_over_x(square: Any) -> Any:
+    x = mpmath.sqrt(square)
+    return mpmath.erf(x) / x
+
+
+@lowers(aten.erfc.default, aten.special_erfc.default)
+@in_float64
 def erfc(b: Builder, x: Value) -> Value:
     """erfc(Tensor self) -> Tensor"""
     size = b.emit("abs", x)
-    above = b.binary("mul", _erfcx(b, size), b.emit("exp", _minus_square(b, size)))
-    return b.where(_less(b, x, 0), b.binary("sub", _number(b, 2), above), above)
+    above = b.binary("mul", _erfcx(b, size), b.emit("exp", minus_square(b, size)))
+    return b.where(less(b, x, 0), b.binary("sub", number(b, 2), above), above)
 
 
 @lowers(aten.special_erfcx.default)
-@_in_float64
+@in_float64
 def erfcx(b: Builder, x: Value) -> Value:
     """special_erfcx(Tensor self) -> Tensor"""
     above = _erfcx(b, b.emit("abs", x))
-    below = _times(b, b.emit("exp", b.emit("neg", _minus_square(b, x))), 2)
-    return b.where(_less(b, x, 0), b.binary("sub", below, above), above)
+    below = times(b, b.emit("exp", b.emit("neg", minus_square(b, x))), 2)
+    return b.where(less(b, x, 0), b.binary("sub", below, above), above)
+
+
+def erf_of(b: Builder, x: Value) -> Value:
+    """The error function in float64, which tract's own doesn't take."""
+    size = b.emit("abs", x)
+    near = b.binary("mul", x, fit(_erf_over_x, 0, 1, 14).at(b, b.binary("mul", x, x)))
+    tail = b.binary("mul", _erfcx(b, size), b.emit("exp", minus_square(b, size)))
+    far = b.binary("sub", number(b, 1), tail)
+    far = b.where(less(b, x, 0), b.emit("neg", far), far)
+    return b.where(less(b, size, 1), near, far)
 
 
 def _erfcx(b: Builder, x: Value) -> Value:
-    require(b.result.dtype != torch.float64, "its series has the digits of float32")
-    t = _over(b, 2, _plus(b, x, 2))
-    return b.binary("mul", t, b.emit("exp", _polynomial(b, t, _ERFCX)))
-
-
-def _minus_square(b: Builder, x: Value) -> Value:
-    return b.binary("mul", x, b.emit("neg", x))
+    part = b.binary("div", plus(b, x, -_MIDDLE), plus(b, x, _MIDDLE))
+    part = b.where(equal(b, x, math.inf), number(b, 1), part)
+    fitted = fit(_erfcx_of_part, -1, 1, 26).at(b, part)
+    value = b.binary("div", fitted, plus(b, times(b, x, 2), 1))
+    return b.where(b.binary("ne", x, x, torch.bool), x, value)
 
 
 #: Numerators and denominators of the normal quantile (Wichura's algorithm AS 241): around the
@@ -144,174 +122,34 @@ _QUANTILE_FAR_TAIL = (
 
 
 @lowers(aten.erfinv.default)
-@_in_float64
+@in_float64
 def erfinv(b: Builder, x: Value) -> Value:
     """erfinv(Tensor self) -> Tensor"""
-    beyond = _times(b, b.binary("sub", _number(b, 1), b.emit("abs", x)), 0.5)
-    return _times(b, _normal_quantile(b, _times(b, x, 0.5), beyond), math.sqrt(0.5))
+    beyond = times(b, b.binary("sub", number(b, 1), b.emit("abs", x)), 0.5)
+    return times(b, _normal_quantile(b, times(b, x, 0.5), beyond), math.sqrt(0.5))
 
 
 @lowers(aten.special_ndtri.default)
-@_in_float64
+@in_float64
 def ndtri(b: Builder, x: Value) -> Value:
     """special_ndtri(Tensor self) -> Tensor"""
-    beyond = b.binary("min", x, b.binary("sub", _number(b, 1), x))
-    return _normal_quantile(b, _plus(b, x, -0.5), beyond)
+    beyond = b.binary("min", x, b.binary("sub", number(b, 1), x))
+    return _normal_quantile(b, plus(b, x, -0.5), beyond)
 
 
 def _normal_quantile(b: Builder, q: Value, beyond: Value) -> Value:
     """The normal quantile of probability `q + 1/2`, of which `beyond` are left in the tail."""
-    r = b.binary("sub", _number(b, 0.180625), b.binary("mul", q, q))
+    r = b.binary("sub", number(b, 0.180625), b.binary("mul", q, q))
     centre = b.binary("mul", q, _ratio(b, r, _QUANTILE_CENTRE))
     root = b.emit("sqrt", b.emit("neg", b.emit("log", beyond)))
-    tail = _ratio(b, _plus(b, root, -1.6), _QUANTILE_TAIL)
-    far = _ratio(b, _plus(b, root, -5), _QUANTILE_FAR_TAIL)
-    tail = b.where(_less(b, root, 5), tail, far)
-    tail = b.where(_equal(b, beyond, 0), _number(b, math.inf), tail)
-    signed = b.where(_less(b, q, 0), b.emit("neg", tail), tail)
-    return b.where(_less(b, b.emit("abs", q), 0.425), centre, signed)
+    tail = _ratio(b, plus(b, root, -1.6), _QUANTILE_TAIL)
+    far = _ratio(b, plus(b, root, -5), _QUANTILE_FAR_TAIL)
+    tail = b.where(less(b, root, 5), tail, far)
+    tail = b.where(equal(b, beyond, 0), number(b, math.inf), tail)
+    signed = b.where(less(b, q, 0), b.emit("neg", tail), tail)
+    return b.where(less(b, b.emit("abs", q), 0.425), centre, signed)
 
 
 def _ratio(b: Builder, x: Value, parts: tuple[Sequence[float], Sequence[float]]) -> Value:
-    numerator, denominator = (_polynomial(b, x, part) for part in parts)
+    numerator, denominator = (polynomial(b, x, part) for part in parts)
     return b.binary("div", numerator, denominator)
-
-
-# Gamma and its derivatives: Stirling's series from 8 on, the recurrence below, reflection
-# below zero.
-
-_SHIFT = 8
-_LGAMMA = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
-_DIGAMMA = (-1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132, 691 / 32760, -1 / 12)
-_TRIGAMMA = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
-
-
-@lowers(aten.lgamma.default)
-@_in_float64
-def lgamma(b: Builder, x: Value) -> Value:
-    """lgamma(Tensor self) -> Tensor"""
-    below, y = _reflected(b, x)
-    z, steps = _shifted(b, y)
-    factor = functools.reduce(lambda p, s: b.binary("mul", p, s), steps)
-    log = b.emit("log", z)
-    value = b.binary("sub", b.binary("mul", _plus(b, z, -0.5), log), z)
-    value = b.binary("add", _plus(b, value, 0.5 * math.log(2 * math.pi)), _odd(b, z, _LGAMMA))
-    value = b.binary(
-        "sub", value, b.where(_less(b, y, _SHIFT), b.emit("log", factor), _number(b, 0))
-    )
-    sine = b.emit("abs", b.emit("sin", _angle(b, x)))
-    reflection = b.binary("sub", b.emit("log", _over(b, math.pi, sine)), value)
-    infinite = _equal(b, b.emit("abs", x), math.inf)
-    return b.where(infinite, _number(b, math.inf), b.where(below, reflection, value))
-
-
-@lowers(aten.digamma.default)
-@_in_float64
-def digamma(b: Builder, x: Value) -> Value:
-    """digamma(Tensor self) -> Tensor"""
-    below, y = _reflected(b, x)
-    z, steps = _shifted(b, y)
-    even = b.binary("div", _odd(b, z, _DIGAMMA), z)
-    value = b.binary("add", b.binary("sub", b.emit("log", z), _over(b, 0.5, z)), even)
-    value = b.binary("sub", value, _sum_of_inverses(b, y, steps))
-    tangent = b.emit("tan", _angle(b, x))
-    # At its poles below zero the function has no sign.
-    pole = b.where(_equal(b, tangent, 0), _number(b, math.nan), _over(b, math.pi, tangent))
-    return b.where(below, b.binary("sub", value, pole), value)
-
-
-@lowers(aten.polygamma.default)
-@_in_float64
-def polygamma(b: Builder, x: Value, n: int) -> Value:
-    """polygamma(int n, Tensor self) -> Tensor"""
-    require(n <= 1, "only the first two polygamma functions have a series here")
-    if n == 0:
-        return digamma(b, x)
-    below, y = _reflected(b, x)
-    z, steps = _shifted(b, y)
-    inverse = _over(b, 1, z)
-    value = b.binary("add", inverse, _times(b, b.binary("mul", inverse, inverse), 0.5))
-    value = b.binary("add", value, b.binary("div", _odd(b, z, _TRIGAMMA), b.binary("mul", z, z)))
-    squares = [b.binary("mul", step, step) for step in steps]
-    value = b.binary("add", value, _sum_of_inverses(b, y, squares))
-    part = _over(b, math.pi, b.emit("sin", _angle(b, x)))
-    return b.where(below, b.binary("sub", b.binary("mul", part, part), value), value)
-
-
-def _reflected(b: Builder, x: Value) -> tuple[Value, Value]:
-    """Where x is below zero, and `1 - x` there; x elsewhere."""
-    below = _less(b, x, 0)
-    return below, b.where(below, b.binary("sub", _number(b, 1), x), x)
-
-
-def _shifted(b: Builder, x: Value) -> tuple[Value, list[Value]]:
-    """Numbers from 8 on, and those that were passed on the way: `x, x + 1 ... x + 7`."""
-    steps = [x, *(_plus(b, x, k) for k in range(1, _SHIFT))]
-    return b.where(_less(b, x, _SHIFT), _plus(b, x, _SHIFT), x), steps
-
-
-def _sum_of_inverses(b: Builder, x: Value, steps: Sequence[Value]) -> Value:
-    total = functools.reduce(lambda t, s: b.binary("add", t, _over(b, 1, s)), steps, _number(b, 0))
-    return b.where(_less(b, x, _SHIFT), total, _number(b, 0))
-
-
-def _odd(b: Builder, z: Value, coefficients: Sequence[float]) -> Value:
-    """`c0 / z + c1 / z**3 + ...`"""
-    inverse = _over(b, 1, z)
-    return b.binary("mul", inverse, _polynomial(b, b.binary("mul", inverse, inverse), coefficients))
-
-
-def _angle(b: Builder, x: Value) -> Value:
-    """`pi * x` less half turns where x is below zero, exactly zero at whole numbers."""
-    return _times(b, b.binary("sub", x, b.emit("ceil", x)), math.pi)
-
-
-# Modified Bessel functions (Abramowitz and Stegun, 9.8.1 to 9.8.4, to 2e-7).
-
-_I0 = (
-    (1.0, 3.5156229, 3.0899424, 1.2067492, 0.2659732, 0.0360768, 0.0045813),
-    (
-        *(0.39894228, 0.01328592, 0.00225319, -0.00157565, 0.00916281),
-        *(-0.02057706, 0.02635537, -0.01647633, 0.00392377),
-    ),
-)
-_I1 = (
-    (0.5, 0.87890594, 0.51498869, 0.15084934, 0.02658733, 0.00301532, 0.00032411),
-    (
-        *(0.39894228, -0.03988024, -0.00362018, 0.00163801, -0.01031555),
-        *(0.02282967, -0.02895312, 0.01787654, -0.00420059),
-    ),
-)
-
-
-def _bessel(order: int, scaled: bool) -> _Function:
-    near, far = _I1 if order else _I0
-
-    @_in_float64
-    def function(b: Builder, x: Value) -> Value:
-        require(b.result.dtype != torch.float64, "its series has the digits of float32")
-        size = b.emit("abs", x)
-        ratio = _times(b, size, 1 / 3.75)
-        small = _polynomial(b, b.binary("mul", ratio, ratio), near)
-        small = b.binary("mul", small, size) if order else small
-        large = b.binary("div", _polynomial(b, _over(b, 1, ratio), far), b.emit("sqrt", size))
-        growth = b.emit("exp", size)
-        small, large = (
-            (b.binary("div", small, growth), large)
-            if scaled
-            else (small, b.binary("mul", large, growth))
-        )
-        value = b.where(_less(b, ratio, 1), small, large)
-        return b.where(_less(b, x, 0), b.emit("neg", value), value) if order else value
-
-    return function
-
-
-_BESSEL: dict[tuple[int, bool], tuple[OpOverload, ...]] = {
-    (0, False): (aten.i0.default, aten.special_modified_bessel_i0.default),
-    (0, True): (aten.special_i0e.default,),
-    (1, False): (aten.special_i1.default, aten.special_modified_bessel_i1.default),
-    (1, True): (aten.special_i1e.default,),
-}
-for (_order, _scaled), _overloads in _BESSEL.items():
-    lowers(*_overloads)(_bessel(_order, _scaled))
