@@ -183,3 +183,10 @@ def test_dropout_that_draws_numbers_is_refused() -> None:
     with pytest.raises(UnsupportedOpError, match="random"):
         export_and_compare(lambda x: F.dropout(x, 0.5, training=True), uniform(2, 3))
     export_and_compare(lambda x: F.dropout(x, 0.0, training=True) + 1, uniform(2, 3))
+
+
+def test_softmax_of_nothing() -> None:
+    def function(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return x.softmax(1), x.log_softmax(1), x.log_softmax(0), x[:, :0].log_softmax(1)
+
+    export_and_compare(function, torch.zeros(2, 0, 3))

@@ -58,3 +58,15 @@ def test_join_of_nothing() -> None:
 def test_other_types(dtype: torch.dtype) -> None:
     x = integers(2, 3, 6, low=0, high=9).to(dtype)
     export_and_compare(lambda x: (torch.cat([x, x], 1), torch.stack([x, x]), *x.split(2, 2)), x)
+
+
+def test_diff_of_truth_values() -> None:
+    x = integers(4, 6, low=0, high=1, dtype=torch.bool)
+    export_and_compare(lambda x: (x.diff(), x.diff(2, 0)), x)
+
+
+def test_diff_of_no_or_too_many_orders() -> None:
+    def function(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return x.diff(0, prepend=x), x.diff(9)
+
+    export_and_compare(function, uniform(3, 4))

@@ -153,3 +153,10 @@ def test_rank_zero() -> None:
 def test_index_by_mask_is_refused() -> None:
     with pytest.raises(UnsupportedOpError, match="shapes ahead of a run"):
         export_and_compare(lambda x: x[x > 0], uniform(3, 4))
+
+
+def test_gather_of_nothing() -> None:
+    def function(x: torch.Tensor, i: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return x.gather(0, i), x[:, None].gather(1, i), x[:, None].take_along_dim(i, 1)
+
+    export_and_compare(function, uniform(5), torch.zeros(5, 0, dtype=torch.int64))

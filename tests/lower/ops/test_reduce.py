@@ -181,3 +181,12 @@ def test_variance_of_a_symbolic_axis_without_elements() -> None:
 
 def test_variance_keeps_its_digits_far_from_zero() -> None:
     export_and_compare(lambda x: (x.var(1), x.std(1)), uniform(3, 500) + 1000, rtol=1e-3)
+
+
+def test_logsumexp_of_nothing() -> None:
+    export_and_compare(lambda x: (x.logsumexp(1), x.logsumexp(0)), torch.zeros(2, 0, 3))
+
+
+def test_where_truth_values_are_extreme() -> None:
+    x = integers(4, 5, low=0, high=1, dtype=torch.bool)
+    export_and_compare(lambda x: (*x.max(1), *x.min(0), *x.max(1, keepdim=True)), x)

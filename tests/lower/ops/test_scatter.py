@@ -90,17 +90,6 @@ def test_assignment(name: str) -> None:
     export_and_compare(function, uniform(3, 5, 6), **DYNAMIC)
 
 
-def test_assignment_by_mask() -> None:
-    def function(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        y, z, w = x * 3, x * 4, x * 5
-        y[x > 1] = 2.5
-        z[:, x[0, :, 0] > 0] = -1.0
-        w[x[..., 0] > 0, :] = 7.0
-        return y, z, w
-
-    export_and_compare(function, uniform(3, 5, 6), **DYNAMIC)
-
-
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.float64])
 def test_other_types(dtype: torch.dtype) -> None:
     x = integers(4, 5, low=0, high=9).to(dtype)
@@ -112,19 +101,6 @@ def test_other_types(dtype: torch.dtype) -> None:
         return y, x.scatter(0, I([[3]]), 0)
 
     export_and_compare(function, x)
-
-
-@pytest.mark.parametrize("reduce", ["sum", "prod", "mean", "amax", "amin"])
-@pytest.mark.parametrize("include_self", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
-def test_scatter_reduce(reduce: str, include_self: bool, dtype: torch.dtype) -> None:
-    def reduced(x: torch.Tensor, i: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return x.scatter_reduce(0, i, y, reduce, include_self=include_self)
-
-    x, y = (integers(6, 4, low=-5, high=5, dtype=dtype, seed=n) for n in range(2))
-    i = integers(3, 4, low=0, high=4)
-    axes, sizes = {"x0": {0: "S"}, "x1": {0: "T"}}, [{"S": 5, "T": 1}, {"S": 9, "T": 6}]
-    export_and_compare(reduced, x, i, y, dynamic_axes=axes, sizes=sizes)
 
 
 @pytest.mark.parametrize("offset", [0, 1, -2])
@@ -139,17 +115,27 @@ def test_diagonal_scatter(offset: int) -> None:
     export_and_compare(scattered, uniform(2, 5, 4), dynamic_axes=axes, sizes=sizes)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool])
-def test_masked_scatter(dtype: torch.dtype) -> None:
-    x, source = (integers(3, 4, 5, low=0, high=1, dtype=dtype, seed=i) for i in range(2))
-    mask = integers(4, 5, low=0, high=1, dtype=torch.bool, seed=2)
-    axes, sizes = {"x0": {0: "B"}, "x2": {0: "B"}}, [{"B": 1}, {"B": 4}]
-    export_and_compare(torch.masked_scatter, x, mask, source, dynamic_axes=axes, sizes=sizes)
+def test_a_scalar() -> None:
+    def function(x: torch.Tensor, i: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return x.scatter(0, i, 7.5), x.scatter_add(0, i, x), x.index_add(0, i, x)
+
+    export_and_compare(function, torch.tensor(2.0), torch.tensor(0))
 
 
-def test_masked_scatter_takes_sources_in_order() -> None:
-    def filled(x: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        return x.masked_scatter((x[..., :1] > 0), features)
+def test_no_position() -> None:
+    def function(x: torch.Tensor, i: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return x.scatter(0, i, x), x.scatter_add(0, i, x), x.index_add(0, i[0], x[:0])
 
-    axes, sizes = {"x0": {0: "B", 1: "S"}}, [{"B": 1, "S": 1}, {"B": 3, "S": 4}]
-    export_and_compare(filled, uniform(2, 5, 4), uniform(12, 4), dynamic_axes=axes, sizes=sizes)
+    export_and_compare(function, uniform(4, 5), torch.zeros(2, 0, dtype=torch.int64))
+
+
+@pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")
+def test_truth_values_add_up_to_truth() -> None:
+    x, y = (integers(4, 5, low=0, high=1, dtype=torch.bool, seed=n) for n in range(2))
+    i = integers(4, 5, low=0, high=3)
+
+    def function(x: torch.Tensor, y: torch.Tensor, i: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        added = x.scatter(0, i, y, reduce="add"), x.scatter_add(0, i, y)
+        return *added, x.scatter(1, i, True, reduce="add"), x.index_add(0, i[:, 0], y)
+
+    export_and_compare(function, x, y, i)

@@ -227,6 +227,8 @@ def log_softmax(b: Builder, x: Value, dim: int, dtype: torch.dtype | None = None
     x = b.cast(x, torch.promote_types(b.result.dtype, torch.float32))
     if x.rank == 0:
         return b.scalar(0, x.dtype)
+    if 0 in x.shape:  # tract's reductions don't expect it
+        return b.full(0, x.dtype, x.shape)
     axes = [dim % x.rank]
     below = b.binary("sub", x, b.reduce("max_reduce", x, axes, keepdim=True))
     total = b.reduce("sum_reduce", b.emit("exp", below), axes, keepdim=True)

@@ -161,6 +161,8 @@ def take_along_dim(b: Builder, x: Value, indices: Value, dim: int | None = None)
 
 
 def _gather_elements(b: Builder, x: Value, dim: int, index: Value) -> Value:
+    if 0 in index.shape:  # PyTorch lets this have other axes than x has
+        return b.full(0, x.dtype, b.result.shape)
     x, index = (b.reshape(v, [1]) if v.rank == 0 else v for v in (x, index))
     like = x.of(shape=index.shape)
     axis = axis_of(dim, x.rank)

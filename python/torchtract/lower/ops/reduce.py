@@ -179,6 +179,8 @@ def _position(b: Builder, which: str, x: Value, dim: Axes, keepdim: bool) -> Val
     if not axes:
         return b.scalar(0, torch.int64)
     shape = tuple(1 if a in axes else s for a, s in enumerate(x.shape))
+    if x.dtype == torch.bool:  # tract finds extremes of numbers
+        x = b.cast(x, torch.uint8)
     index = b.emit(f"arg{which}_reduce", x, like=Fact(torch.int64, shape), axes=axes)
     return index if keepdim else b.squeeze(index, axes)
 
@@ -337,6 +339,8 @@ def _norm(b: Builder, x: Value, p: float, dim: Axes, keepdim: bool) -> Value:
 def logsumexp(b: Builder, x: Value, dim: Axes, keepdim: bool = False) -> Value:
     """logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor"""
     axes = _axes(x, dim)
+    if _is_empty(x, axes):
+        return b.full(-math.inf, b.result.dtype, b.result.shape)
     x = _accumulated(b, x)
     # An infinite maximum would give inf - inf.
     limit = torch.finfo(x.dtype).max

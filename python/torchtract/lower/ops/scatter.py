@@ -1,26 +1,21 @@
-"""Tensors with some of their elements written over, as new tensors."""
+"""Tensors with some of their elements written over at given positions, as new tensors."""
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import sympy
 import torch
 
 from torchtract.lower.builder import Builder, Operand
-from torchtract.lower.checks import require, static_int
-from torchtract.lower.ops.division import div_mode
-from torchtract.lower.ops.index import (
-    axes_in_front,
-    bounds,
-    from_start,
-    indexed_axes,
-    linear_position,
-    position_of,
-)
+from torchtract.lower.checks import static_int
+from torchtract.lower.ops.compare import isnan
+from torchtract.lower.ops.index import bounds, from_start, position_of
 from torchtract.lower.ops.shape import axis_of, diagonal_positions, integers
 from torchtract.lower.registry import lowers
-from torchtract.lower.value import Size, Value, broadcast_shapes, size_of, volume
+from torchtract.lower.value import Size, Value, size_of, volume
+
+__all__ = ["REDUCTIONS", "scattered", "written"]
 
 aten = torch.ops.aten
 
@@ -48,7 +43,7 @@ def slice_scatter(
     if stride == 1:
         return _spliced(b, x, src, axis, begin, after)
     steps = b.binary("mul", integers(b, src.shape[axis]), b.scalar(stride, torch.int64))
-    return _written(b, x, axis, b.binary("add", steps, b.scalar(begin, torch.int64)), src)
+    return written(b, x, axis, b.binary("add", steps, b.scalar(begin, torch.int64)), src)
 
 
 @lowers(aten.select_scatter.default)
@@ -78,8 +73,8 @@ def diagonal_scatter(
     y = b.transpose(x, order)
     flat = b.reshape(y, [*y.shape[:last], volume(y.shape[last:])])
     place = diagonal_positions(b, y.shape[-1], offset, src.shape[-1])
-    written = b.reshape(_written(b, flat, last, place, b.cast(src, x.dtype)), y.shape)
-    return b.transpose(written, [order.index(a) for a in range(x.rank)])
+    result = b.reshape(written(b, flat, last, place, b.cast(src, x.dtype)), y.shape)
+    return b.transpose(result, [order.index(a) for a in range(x.rank)])
 
 
 @lowers(aten.copy.default)
@@ -94,13 +89,13 @@ def copy(b: Builder, x: Value, src: Value, non_blocking: bool = False) -> Value:
 @lowers(aten.scatter.src)
 def scatter(b: Builder, x: Value, dim: int, index: Value, src: Value) -> Value:
     """scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor"""
-    return _scattered(b, x, dim, index, src)
+    return scattered(b, x, dim, index, src)
 
 
 @lowers(aten.scatter.value)
 def scatter_value(b: Builder, x: Value, dim: int, index: Value, value: Operand) -> Value:
     """scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor"""
-    return _scattered(b, x, dim, index, value)
+    return scattered(b, x, dim, index, value)
 
 
 @lowers(aten.scatter.reduce)
@@ -108,54 +103,25 @@ def scatter_reduction(
     b: Builder, x: Value, dim: int, index: Value, src: Value, reduce: str
 ) -> Value:
     """scatter.reduce(Tensor self, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor"""
-    return _scattered(b, x, dim, index, src, _REDUCTIONS[reduce])
+    return scattered(b, x, dim, index, src, REDUCTIONS[reduce])
+
+
+@lowers(aten.scatter.value_reduce)
+def scatter_number(
+    b: Builder, x: Value, dim: int, index: Value, value: Operand, reduce: str
+) -> Value:
+    """scatter.value_reduce(Tensor self, int dim, Tensor index, Scalar value, *, str reduce)"""
+    return scattered(b, x, dim, index, value, REDUCTIONS[reduce])
 
 
 @lowers(aten.scatter_add.default)
 def scatter_add(b: Builder, x: Value, dim: int, index: Value, src: Value) -> Value:
     """scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor"""
-    return _scattered(b, x, dim, index, src, "add")
-
-
-@lowers(aten.scatter_reduce.two)
-def scatter_reduce(
-    b: Builder,
-    x: Value,
-    dim: int,
-    index: Value,
-    src: Value,
-    reduce: str,
-    include_self: bool = True,
-) -> Value:
-    """scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *,
-    bool include_self=True) -> Tensor
-    """
-    require(x.dtype != torch.bool, "tract reduces numbers only")
-    one, zero = b.full(1, x.dtype, index.shape), b.full(0, x.dtype, x.shape)
-    counts = b.full(1, x.dtype, x.shape)
-    if not include_self:
-        written = b.cast(_scattered(b, zero, dim, index, one), torch.bool)
-        x = b.where(written, b.scalar(_neutral(reduce, x.dtype), x.dtype), x)
-        counts = b.where(written, zero, counts)
-    total = _scattered(b, x, dim, index, src, _REDUCTIONS[reduce])
-    if reduce != "mean":
-        return total
-    counts = _scattered(b, counts, dim, index, one, "add")
-    return div_mode(b, total, counts, None if x.dtype.is_floating_point else "floor")
-
-
-def _neutral(reduce: str, dtype: torch.dtype) -> float | int:
-    """The number that changes nothing in a reduction."""
-    if reduce not in ("amax", "amin"):
-        return int(reduce == "prod")
-    if dtype.is_floating_point:
-        return -math.inf if reduce == "amax" else math.inf
-    limits = torch.iinfo(dtype)
-    return int(limits.min if reduce == "amax" else limits.max)
+    return scattered(b, x, dim, index, src, "add")
 
 
 #: tract's names of the reductions of PyTorch's scatters.
-_REDUCTIONS = {
+REDUCTIONS = {
     "add": "add",
     "sum": "add",
     "multiply": "mul",
@@ -166,17 +132,45 @@ _REDUCTIONS = {
 }
 
 
-def _scattered(
+#: The same on truth values, as 0 and 1.
+_OF_TRUTH = {"add": "max", "mul": "min", "max": "max", "min": "min"}
+
+
+def scattered(
     b: Builder, x: Value, dim: int, index: Value, src: Operand, reduction: str | None = None
 ) -> Value:
-    require(x.rank > 0, "tract has no scatter into a tensor of rank 0")
+    """The tensor with elements replaced at the positions that an index names, or reduced."""
+    if 0 in index.shape:
+        return x
+    if x.rank == 0:
+        src = b.reshape(src, [1]) if isinstance(src, Value) else src
+        one = scattered(b, b.reshape(x, [1]), 0, b.reshape(index, [1]), src, reduction)
+        return b.reshape(one, [])
     axis = axis_of(dim, x.rank)
     src = b.tensor(src, x.dtype)
     if src.rank == 0:
         src = b.broadcast(src, index.shape)
     for a, size in enumerate(index.shape):  # PyTorch ignores what the index does not reach
         src = b.slice(src, a, 0, size)
-    return b.emit("tract_core_scatter_elements", x, index, src, axis=axis, reduction=reduction)
+    return _reduced(b, "tract_core_scatter_elements", x, index, src, reduction, axis=axis)
+
+
+def _reduced(
+    b: Builder, op: str, x: Value, index: Value, src: Value, reduction: str | None, **where: Any
+) -> Value:
+    """A scatter of tract's, which reduces numbers alone and leaves NaN out of extremes."""
+    if reduction is None:
+        return b.emit(op, x, index, src, **where)
+    if x.dtype == torch.bool:
+        x, src = b.cast(x, torch.uint8), b.cast(src, torch.uint8)
+        reduced = b.emit(op, x, index, src, reduction=_OF_TRUTH[reduction], **where)
+        return b.cast(reduced, torch.bool)
+    reduced = b.emit(op, x, index, src, reduction=reduction, **where)
+    if reduction not in ("max", "min") or not x.dtype.is_floating_point:
+        return reduced
+    none, nan = b.full(0, torch.uint8, x.shape), b.cast(isnan(b, src), torch.uint8)
+    nan = b.cast(b.emit(op, none, index, nan, reduction="max", **where), torch.bool)
+    return b.where(nan, b.scalar(torch.nan, x.dtype), reduced)
 
 
 @lowers(aten.index_add.default)
@@ -186,101 +180,39 @@ def index_add(
     """index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor"""
     if alpha != 1:
         source = b.binary("mul", source, b.scalar(alpha, source.dtype))
-    return _written(b, x, dim, index, source, "add")
+    return written(b, x, dim, index, source, "add")
 
 
 @lowers(aten.index_copy.default)
 def index_copy(b: Builder, x: Value, dim: int, index: Value, source: Value) -> Value:
     """index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor"""
-    return _written(b, x, dim, index, source)
+    return written(b, x, dim, index, source)
 
 
 @lowers(aten.index_fill.int_Scalar, aten.index_fill.int_Tensor)
 def index_fill(b: Builder, x: Value, dim: int, index: Value, value: Operand) -> Value:
     """index_fill.int_Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor"""
     index = from_start(b, index, x.shape[axis_of(dim, x.rank)] if x.rank else 1)
-    return _written(b, x, dim, index, b.tensor(value, x.dtype))
+    return written(b, x, dim, index, b.tensor(value, x.dtype))
 
 
-def _written(
-    b: Builder, x: Value, dim: int, index: Value, src: Value, reduction: str | None = None
+def written(
+    b: Builder, x: Value, dim: int, index: Value, src: Operand, reduction: str | None = None
 ) -> Value:
     """The tensor with slices of an axis replaced by those of another tensor, or reduced."""
+    src = b.tensor(src, x.dtype)
     if x.rank == 0:
-        return b.reshape(_written(b, b.reshape(x, [1]), 0, index, src, reduction), [])
+        return b.reshape(written(b, b.reshape(x, [1]), 0, index, src, reduction), [])
     axis = axis_of(dim, x.rank)
     index = b.reshape(index, [volume(index.shape)])
     shape = [*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]]
+    if 0 in shape:
+        return x
     if src.rank < x.rank and src.rank > 0:
         src = b.reshape(src, shape)
     order = [axis, *(a for a in range(x.rank) if a != axis)]
     back = [order.index(a) for a in range(x.rank)]
     rows = b.transpose(b.broadcast(src, shape), order)
-    written = b.emit(
-        "tract_core_scatter_nd",
-        b.transpose(x, order),
-        b.unsqueeze(index, [1]),
-        rows,
-        reduction=reduction,
-    )
-    return b.transpose(written, back)
-
-
-# Assignments to an indexed tensor: `x[i] = y`.
-
-
-@lowers(aten.index_put.default)
-def index_put(
-    b: Builder,
-    x: Value,
-    indices: list[Value | None],
-    values: Value,
-    accumulate: bool = False,
-) -> Value:
-    """index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor"""
-    first = next(a for a, index in enumerate(indices) if index is not None)
-    mask = indices[first]
-    if mask is not None and mask.dtype == torch.bool and not any(indices[first + 1 :]):
-        return _put_by_mask(b, x, first, mask, values, accumulate)
-    axes, places = indexed_axes(indices)
-    count = len(axes)
-    index_shape = broadcast_shapes(*(p.shape for p in places))
-    others = [size for a, size in enumerate(x.shape) if a not in axes]
-    ahead = axes[0] if axes[-1] - axes[0] < count else 0
-    values = b.broadcast(values, [*others[:ahead], *index_shape, *others[ahead:]])
-    moved = [*range(ahead, ahead + len(index_shape)), *range(ahead)]
-    values = b.transpose(values, [*moved, *range(len(moved), values.rank)])
-    front = axes_in_front(b, x, axes)
-    position = linear_position(b, places, front.shape[:count])
-    flat = b.reshape(front, [volume(front.shape[:count]), *others])
-    rows = b.reshape(values, [volume(index_shape), *others])
-    written = _written(b, flat, 0, position, rows, "add" if accumulate else None)
-    order = [*axes, *(a for a in range(x.rank) if a not in axes)]
-    return b.transpose(b.reshape(written, front.shape), [order.index(a) for a in range(x.rank)])
-
-
-def _put_by_mask(
-    b: Builder, x: Value, axis: int, mask: Value, values: Value, accumulate: bool
-) -> Value:
-    """A number written to, or added at, the elements that a mask picks from an axis on."""
-    require(volume(values.shape) == 1, "a mask picks as many elements as its values say")
-    values = b.reshape(values, [])
-    if accumulate:
-        values = b.binary("add", x, values)
-    behind = range(mask.rank, x.rank - axis)
-    return b.where(b.unsqueeze(mask, list(behind)), values, x)
-
-
-@lowers(aten.masked_scatter.default)
-def masked_scatter(b: Builder, x: Value, mask: Value, source: Value) -> Value:
-    """masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor"""
-    shape = broadcast_shapes(x.shape, mask.shape)
-    mask = b.broadcast(mask, shape)
-    flat = b.cast(b.reshape(mask, [volume(shape)]), torch.int64)
-    count = b.emit("tract_core_cumsum", flat, axis=0, exclusive=True, reverse=False)
-    # Elements that the mask leaves out take any: there are more of them than sources.
-    last = b.scalar(size_of(sympy.sympify(volume(source.shape)) - 1), torch.int64)
-    place = b.reshape(b.binary("min", count, last), shape)
-    source = b.reshape(source, [volume(source.shape)])
-    values = b.emit("tract_core_gather", source, place, axis=0, like=source.of(shape=shape))
-    return b.where(mask, values, b.broadcast(x, shape))
+    places = b.unsqueeze(index, [1])
+    onto = b.transpose(x, order)
+    return b.transpose(_reduced(b, "tract_core_scatter_nd", onto, places, rows, reduction), back)
