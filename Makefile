@@ -60,6 +60,11 @@ opinfo: $(VENV)/.dev $(VENV)/.bench ## try all samples of PyTorch's operators, i
 	@cd tests && ../$(BIN)/python -m opinfo.page ../build/opinfo.json \
 	  ../build/opinfo_torch_to_nnef.json ../docs/operators.md
 
+.PHONY: models
+models: $(VENV)/.bench $(VENV)/.dev ## export every model of the libraries, beside torch-to-nnef; writes docs/models.md
+	@echo "==> Models (3 to 5 hours; goes on where it was stopped, results in build/models/)"
+	@cd tests && ../$(BIN)/python -m models.table
+
 .PHONY: wheel
 wheel: $(VENV)/.python ## build a wheel in dist/
 	@$(BIN)/python -m pip install --quiet --group build

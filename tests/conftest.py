@@ -22,6 +22,12 @@ hypothesis.settings.register_profile("torchtract", deadline=None)
 hypothesis.settings.load_profile("torchtract")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-models", action="store_true", help="test all models, not one of each family"
+    )
+
+
 @pytest.fixture
 def lower_wrongly(monkeypatch: pytest.MonkeyPatch) -> Lower:
     """Lets a function change what the lowering of an overload gives: `change(builder, right)`."""

@@ -1,4 +1,4 @@
-"""What a test of a library's model needs: how to make the model, its inputs, and its axes."""
+"""What a model of another library needs to be exported: how to make it, and its axes."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class ModelCase:
         traced: sizes of the symbols at which it is exported.
         sizes: other sizes at which it is compared with PyTorch.
         assertions: `custom_extensions` of the export, such as `tract_assert S <= 64`.
+        slow: left to `make models`; by default, pytest runs one model of each family.
     """
 
     name: str
@@ -32,3 +33,4 @@ class ModelCase:
     traced: Mapping[str, int]
     sizes: tuple[Mapping[str, int], ...]
     assertions: tuple[str, ...] = field(default=())
+    slow: bool = False

@@ -1,0 +1,222 @@
+"""Every model of torchvision that takes images or clips, with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import torch
+import torchvision.models as library
+from torch.nn import functional as F
+
+from models.cases import ModelCase
+from models.weights import random_weights
+
+__all__ = ["CASES", "REFUSED"]
+
+_UNTRAINED = {"weights": None, "weights_backbone": None}
+_SIZES = ({"B": 1, "H": 96, "W": 64}, {"B": 3, "H": 75, "W": 87})
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Models whose names begin alike.
+
+    Attributes:
+        prefix: of their names.
+        tested: the one that pytest runs by default.
+        axes: symbols of the axes of their images.
+        options: of their builders.
+        traced: sizes at which they are exported.
+        sizes: others at which they are compared.
+    """
+
+    prefix: str
+    tested: str
+    axes: str = "BHW"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    traced: dict[str, int] = field(default_factory=lambda: {"B": 2, "H": 64, "W": 80})
+    sizes: tuple[Mapping[str, int], ...] = _SIZES
+
+
+_CLASSIFIERS = (
+    _Family("alexnet", "alexnet"),
+    _Family("convnext", "convnext_tiny"),
+    _Family("densenet", "densenet121"),
+    _Family("efficientnet_b", "efficientnet_b0"),
+    _Family("efficientnet_v2", "efficientnet_v2_s"),
+    _Family("googlenet", "googlenet", options={"init_weights": False}),
+    _Family(
+        "inception",
+        "inception_v3",
+        options={"init_weights": False},
+        traced={"B": 2, "H": 80, "W": 75},
+        sizes=({"B": 1, "H": 96, "W": 80}, {"B": 3, "H": 75, "W": 107}),
+    ),
+    _Family("maxvit", "maxvit_t", "B", {"input_size": (224, 224)}, {"B": 2, "H": 224, "W": 224}),
+    _Family("mnasnet", "mnasnet0_5"),
+    _Family("mobilenet_v2", "mobilenet_v2"),
+    _Family("mobilenet_v3", "mobilenet_v3_small"),
+    _Family("regnet_x", "regnet_x_400mf"),
+    _Family("regnet_y", "regnet_y_400mf"),
+    _Family("resnet", "resnet18"),
+    _Family("resnext", "resnext50_32x4d"),
+    _Family("shufflenet", "shufflenet_v2_x0_5"),
+    _Family("squeezenet", "squeezenet1_1"),
+    _Family("swin_v2", "swin_v2_t"),
+    _Family("swin", "swin_t"),
+    _Family("vgg", "vgg11"),
+    _Family("vit", "vit_b_32", "B", {"image_size": 224}, {"B": 2, "H": 224, "W": 224}),
+    _Family("wide_resnet", "wide_resnet50_2"),
+)
+
+
+_SEGMENTATION = (
+    _Family("fcn", "fcn_resnet50", options=_UNTRAINED),
+    _Family("deeplabv3", "deeplabv3_mobilenet_v3_large", options=_UNTRAINED),
+    _Family("lraspp", "lraspp_mobilenet_v3_large", options=_UNTRAINED),
+)
+
+_CLIP = {"B": 2, "T": 8, "H": 32, "W": 48}
+_CLIPS = ({"B": 1, "T": 11, "H": 48, "W": 32}, {"B": 3, "T": 5, "H": 40, "W": 41})
+_LONG_CLIPS = ({"B": 1, "T": 16, "H": 64, "W": 80}, {"B": 3, "T": 18, "H": 72, "W": 65})
+
+_VIDEO = (
+    _Family("mc3", "mc3_18", "BTHW", {}, _CLIP, _CLIPS),
+    _Family("r2plus1d", "r2plus1d_18", "BTHW", {}, _CLIP, _CLIPS),
+    _Family("r3d", "r3d_18", "BTHW", {}, _CLIP, _CLIPS),
+    _Family("s3d", "s3d", "BTHW", {}, {"B": 2, "T": 17, "H": 64, "W": 72}, _LONG_CLIPS),
+    _Family(
+        "mvit",
+        "mvit_v2_s",
+        "B",
+        {"spatial_size": (64, 64), "temporal_size": 8},
+        {"B": 2, "T": 8, "H": 64, "W": 64},
+    ),
+    _Family("swin3d", "swin3d_t", "B", {}, _CLIP),
+)
+
+
+def _images(B: int, H: int, W: int) -> torch.Tensor:  # noqa: N803
+    """Blobs under noise: [B, 3, H, W]. Of noise alone, deep networks see little but its mean."""
+    return F.interpolate(torch.randn(B, 3, 3, 3), (H, W)) + torch.randn(B, 3, H, W) / 4
+
+
+def _clips(B: int, T: int, H: int, W: int) -> torch.Tensor:  # noqa: N803
+    """Likewise: [B, 3, T, H, W]."""
+    return F.interpolate(torch.randn(B, 3, 2, 3, 3), (T, H, W)) + torch.randn(B, 3, T, H, W) / 4
+
+
+def _cases(
+    module: ModuleType,
+    families: tuple[_Family, ...],
+    make_input: Callable[..., torch.Tensor] = _images,
+    axes: str = "BCHW",
+) -> Iterator[ModelCase]:
+    """All models that a module of torchvision registers, each as its family says."""
+    for name in library.list_models(module=module):
+        family = next(f for f in families if name.startswith(f.prefix))
+        yield _case(name, family, make_input, axes)
+
+
+def _case(
+    name: str, family: _Family, make_input: Callable[..., torch.Tensor], axes: str
+) -> ModelCase:
+    fixed = {s: n for s, n in family.traced.items() if s not in family.axes}
+    statistics = {**family.traced, "B": 6}
+    return ModelCase(
+        name=name,
+        make=lambda: random_weights(
+            partial(library.get_model, name, **family.options), make_input(**statistics)
+        ),
+        inputs=lambda **sizes: (make_input(**fixed, **sizes),),
+        dynamic_axes={"x": {axes.index(s): s for s in family.axes}},
+        traced={s: family.traced[s] for s in family.axes},
+        sizes=tuple({s: sizes[s] for s in family.axes} for sizes in family.sizes),
+        slow=name != family.tested,
+    )
+
+
+class _Flow(torch.nn.Module):
+    """RAFT with few updates of its flow, the last of which it gives."""
+
+    def __init__(self, raft: torch.nn.Module) -> None:
+        super().__init__()
+        self.raft = raft
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor) -> Any:
+        return self.raft(first, second, num_flow_updates=3)[-1]
+
+
+def _optical_flow() -> Iterator[ModelCase]:
+    def inputs(B: int, H: int, W: int) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: N803
+        return _images(B, H, W), _images(B, H, W)
+
+    for name in library.list_models(module=library.optical_flow):
+        axes = {0: "B", 2: "H", 3: "W"}
+        yield ModelCase(
+            name=name,
+            make=lambda name=name: random_weights(  # type: ignore[misc]
+                lambda: _Flow(library.get_model(name)), *inputs(3, 128, 128)
+            ),
+            inputs=inputs,
+            dynamic_axes={"first": axes, "second": axes},
+            traced={"B": 2, "H": 128, "W": 136},
+            sizes=({"B": 1, "H": 144, "W": 128}, {"B": 3, "H": 128, "W": 152}),
+            slow=name != "raft_small",
+        )
+
+
+class _Heads(torch.nn.Module):
+    """A detector up to where shapes depend on the data: backbone, pyramid and dense heads."""
+
+    def __init__(self, detector: Any) -> None:
+        super().__init__()
+        self.backbone = detector.backbone
+        self.head = detector.rpn.head if hasattr(detector, "rpn") else detector.head
+
+    def forward(self, x: torch.Tensor) -> Any:
+        features = self.backbone(x)
+        levels = [features] if isinstance(features, torch.Tensor) else list(features.values())
+        return self.head(levels)
+
+
+class _Detector(torch.nn.Module):
+    """A detector whole, of one image."""
+
+    def __init__(self, detector: torch.nn.Module) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.detector([x[0]])
+
+
+def _detection() -> Iterator[ModelCase]:
+    heads = _Family("", "retinanet_resnet50_fpn", "BHW", _UNTRAINED)
+    whole = _Family("", "", "HW", _UNTRAINED, {"B": 1, "H": 64, "W": 80})
+    for name in library.list_models(module=library.detection):
+        make = partial(library.get_model, name, **_UNTRAINED)
+        case = _case(name, heads, _images, "BCHW")
+        yield replace(
+            case,
+            name=f"{name}, heads",
+            make=lambda make=make: random_weights(lambda: _Heads(make()), _images(6, 64, 80)),
+        )
+        case = _case(name, whole, _images, "BCHW")
+        yield replace(case, make=lambda make=make: _Detector(make()).eval())
+
+
+CASES = (
+    *_cases(library, _CLASSIFIERS),
+    *_cases(library.segmentation, _SEGMENTATION),
+    *_cases(library.video, _VIDEO, _clips, "BCTHW"),
+    *_optical_flow(),
+    *_detection(),
+)
+
+#: Models that are refused, and a part of the message that says why.
+REFUSED: Mapping[str, str] = {}
