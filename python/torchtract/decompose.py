@@ -8,6 +8,7 @@ import torch
 from torch._decomp import global_decomposition_table
 from torch._ops import OpOverload
 from torch.export import ExportedProgram, default_decompositions
+from torch.export.graph_signature import InputKind
 
 from torchtract.errors import CaptureError
 from torchtract.lower import lowering_of, registered
@@ -53,7 +54,13 @@ def _refusal(error: Exception) -> CaptureError:
 
 
 def _input_shapes(program: ExportedProgram) -> list[tuple[str, ...]]:
-    values = (n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder")
+    # Decomposing can add a token, which orders side effects.
+    kinds = {spec.arg.name: spec.kind for spec in program.graph_signature.input_specs}
+    values = (
+        node.meta.get("val")
+        for node in program.graph.nodes
+        if node.op == "placeholder" and kinds[node.name] != InputKind.TOKEN
+    )
     return [tuple(str(s) for s in v.shape) for v in values if isinstance(v, torch.Tensor)]
 
 

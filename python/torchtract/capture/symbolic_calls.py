@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import SymInt, Tensor
 
+from torchtract.factorizations import geqrf
+
 __all__ = ["REPLACEMENTS"]
 
 
@@ -191,6 +193,8 @@ REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.corrcoef: _corrcoef,
     torch.Tensor.corrcoef: _corrcoef,
     F.embedding_bag: _embedding_bag,
+    torch.geqrf: geqrf,
+    torch.Tensor.geqrf: geqrf,
     torch.kron: _kron,
     torch.Tensor.kron: _kron,
 }

@@ -153,6 +153,10 @@ class Emitter:
         arguments = {"input": self._argument(x), "to": datum_type(x.dtype)}
         return self._append("tract_core_cast", arguments, [x])[0]
 
+    def unusable(self, like: Fact, reason: str) -> Value:
+        """A result that a call can't give, refused for this reason where something uses it."""
+        return Value(like.dtype, like.shape, unusable=reason)
+
     def assert_multiple(self, multiple: Size, size: Size) -> None:
         """Let the model refuse sizes at which PyTorch raises: `2 * (S // 2)` has to equal S.
 

@@ -169,7 +169,7 @@ class _Walk:
         if known is None and not node.users:
             return None  # an assertion of the tracer's, true for the sizes it was traced for
         if node.target is operator.getitem:
-            return self._item(*node.args)
+            return self._item(node, *node.args)
         results = self._facts(known)
         module = module_path(node)
         name = _op_name(node)
@@ -186,11 +186,16 @@ class _Walk:
             outputs = tuple(_refused(fact) for fact in results)
         return outputs if isinstance(known, (tuple, list)) else outputs[0]
 
-    def _item(self, node: Any, index: Any) -> Any:
+    def _item(self, node: torch.fx.Node, call: Any, index: Any) -> Any:
         """One of several results. Those that are no tensors, None of a backward's, are left out."""
-        known = node.meta["val"]
+        known = call.meta["val"]
         before = sum(not isinstance(value, torch.Tensor) for value in known[:index])
-        return self.values[node][index - before]
+        value = self.values[call][index - before]
+        if isinstance(value, Value) and value.unusable and node.users:
+            refusal = Refusal(value.unusable)
+            told = self._in_user_terms(refusal)
+            self.refusals.setdefault((source_line(call), origin(call)), told)
+        return value
 
     def _learn(self, results: Sequence[Fact], outputs: Sequence[Value]) -> None:
         """Take sizes that the tracer has no expression for from the lowering, if it has one."""

@@ -49,6 +49,7 @@ class Value(Fact):
         view: how it was made from an earlier tensor by rearranging elements, if it was.
         imag: the imaginary part of a tensor of complex numbers, of which all else here but
             the element type is the real part's. tract gets the parts as two tensors.
+        unusable: why no other call may take it, for a result that can't be given.
     """
 
     name: str = ""
@@ -56,6 +57,7 @@ class Value(Fact):
     data: torch.Tensor | None = None
     view: View | None = None
     imag: Value | None = None
+    unusable: str = ""
 
     @property
     def real(self) -> Value:
