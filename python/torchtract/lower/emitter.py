@@ -33,6 +33,12 @@ __all__ = ["Emitter"]
 #: Operations that give something else each time they stand in a graph.
 _SOURCES = frozenset({"tract_core_external", "tract_onnx_random"})
 
+#: Operations that make nothing but what is in their first argument.
+_UNIFORM = frozenset(
+    {"reshape", "slice", "squeeze", "tract_core_broadcast", "tract_core_cast"}
+    | {"tract_core_dyn_slice", "transpose", "unsqueeze"}
+)
+
 
 class Emitter:
     """Writes operations, constants and fragments into a graph.
@@ -64,6 +70,7 @@ class Emitter:
         self._start = 0
         self._constants: dict[tuple[Any, ...], Value] = {}
         self._shared: set[str] = set()  # names of scalars, which other calls may use too
+        self._data: dict[str, torch.Tensor] = {}  # of constants, by name
         self._emitted: dict[str, tuple[Value, ...]] = {}
         self._fresh: list[str] = []  # keys of what the call being lowered has emitted
 
@@ -167,6 +174,25 @@ class Emitter:
         equations = dict.fromkeys([*known.split("; "), " == ".join(texts)])
         self.graph.properties[schema.MULTIPLES] = "; ".join(filter(None, equations))
 
+    def maker(self, name: str) -> Operation | None:
+        """The operation that gives a tensor, None for an input or a constant."""
+        operations = reversed(self.graph.operations)
+        return next((op for op in operations if name in op.outputs), None)
+
+    def uniform(self, x: Value) -> float | None:
+        """The number that all elements of a tensor are, if that is known."""
+        known, name = x.known, x.name
+        while known is None:
+            operation = self.maker(name)
+            if operation is None or operation.op not in _UNIFORM:
+                return None
+            source = next(iter(operation.arguments.values()))
+            if not isinstance(source, Ref):
+                return float(source) if isinstance(source, (int, float)) else None
+            name, known = source.name, self._data.get(source.name)
+        known = known.flatten()
+        return float(known[0]) if len(known) and bool((known == known[0]).all()) else None
+
     def fragment(self, stem: str, definition: str) -> str:
         """The name of a fragment: of an earlier one that is defined alike, else a new one.
 
@@ -222,6 +248,7 @@ class Emitter:
         self.graph.variables[name] = Variable(
             label or name, datum_type(data.dtype), tuple(data.shape), lambda: _array(data)
         )
+        self._data[name] = data
         return Value(data.dtype, tuple(data.shape), name, data=data)
 
     def scalar(self, number: Any, dtype: torch.dtype) -> Value:
@@ -251,7 +278,8 @@ class Emitter:
         small = not dtype.is_complex and math.isfinite(number) and abs(number) < 2**31
         if small and not (dtype == torch.float64 and not float(number).is_integer()):
             literal = float(number) if dtype.is_floating_point else int(number)
-            return self.emit("tract_core_cast", literal, like=Fact(dtype, ()), to=dtype)
+            value = self.emit("tract_core_cast", literal, like=Fact(dtype, ()), to=dtype)
+            return dataclasses.replace(value, data=torch.tensor(number, dtype=dtype))
         return self._variable(torch.tensor(number, dtype=dtype), "")
 
 

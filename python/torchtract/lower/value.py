@@ -60,6 +60,13 @@ class Value(Fact):
     unusable: str = ""
 
     @property
+    def known(self) -> torch.Tensor | None:
+        """Its values, if they are known at export."""
+        if self.literal is not None:
+            return torch.tensor(self.literal, dtype=self.dtype)
+        return self.data
+
+    @property
     def real(self) -> Value:
         """The real part of a tensor of complex numbers."""
         return dataclasses.replace(self, dtype=self.dtype.to_real(), imag=None)

@@ -258,3 +258,16 @@ def test_nan_to_num(dtype: torch.dtype) -> None:
         lambda x: (torch.nan_to_num(x), torch.nan_to_num(x, nan=2.0, posinf=7.0, neginf=-7.0)),
         x.to(dtype),
     )
+
+
+def test_unsigned_shifts_by_tensors() -> None:
+    x = integers(9, low=0, high=255, dtype=torch.uint8)
+    amount = torch.tensor([0, 1, 2, 7, 8, 9, 31, 200, 255], dtype=torch.uint8)
+    export_and_compare(lambda x, amount: (x << amount, x >> amount), x, amount)
+
+
+def test_limits_of_truth_values() -> None:
+    x, y = BOOL_PAIR
+    functions = (torch.clamp_min, torch.clamp_max, torch.maximum, torch.minimum)
+    export_and_compare(lambda x, y: tuple(f(x, y) for f in functions), x, y)
+    export_and_compare(lambda x: x.view(2, 2).max(1), x)

@@ -10,8 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness import export, export_and_compare
-from lower.ops.inputs import HALF, uniform
-from torchtract.errors import UnsupportedOpError
+from lower.ops.inputs import HALF, integers, uniform
 
 #: Sizes of a batch and of the spatial axes `[N, C, S]`, `[N, C, S, T]`, `[N, C, S, T, U]`.
 BATCHES = [{"B": 1}, {"B": 4}]
@@ -115,9 +114,31 @@ def test_convolution_by_its_lowest_name() -> None:
     export_and_compare(transposed, uniform(3, 4, 9, 11), uniform(4, 3, 3, 3))
 
 
-def test_conv_of_integers_is_refused() -> None:
-    with pytest.raises(UnsupportedOpError, match="tract has no convolution of"):
-        export(F.conv1d, torch.ones(1, 2, 5).long(), torch.ones(3, 2, 3).long())
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16, torch.uint8])
+def test_conv_of_integers_overflows_as_in_pytorch(dtype: torch.dtype) -> None:
+    limits = torch.iinfo(dtype)
+    x = integers(2, 4, 7, 6, low=limits.min // 2, high=limits.max // 2, dtype=dtype)
+    weight = integers(6, 2, 3, 2, low=limits.min // 2, high=limits.max // 2, dtype=dtype, seed=1)
+    bias = integers(6, low=0, high=99, dtype=dtype)
+    export_and_compare(
+        lambda x, weight, bias: F.conv2d(x, weight, bias, stride=2, padding=1, groups=2),
+        *(x, weight, bias),
+        dynamic_axes={"x0": {2: "S"}},
+        sizes=[{"S": 3}],
+    )
+
+
+def test_transposed_conv_of_integers() -> None:
+    x, weight = integers(2, 4, 7, low=-(2**62), high=2**62), integers(4, 3, 3, low=-9, high=9)
+    export_and_compare(lambda x, w: F.conv_transpose1d(x, w, stride=2, padding=1), x, weight)
+
+
+def test_conv_of_half_precision_is_rounded_once() -> None:
+    x, weight = uniform(1, 64, 9, 9).half(), uniform(4, 64, 3, 3, seed=1).half()
+    model = export(F.conv2d, x, weight).compile()
+    exact = F.conv2d(x.double(), weight.double())
+    actual = torch.from_numpy(model.run({"x0": x, "x1": weight})["output"])
+    assert torch.equal(actual, exact.half())
 
 
 #: Further arguments after the channels, 4 to 6.

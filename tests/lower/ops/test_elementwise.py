@@ -11,7 +11,6 @@ import torch
 
 from harness import export_and_compare
 from lower.ops.inputs import HALF, integers, uniform
-from torchtract.errors import UnsupportedOpError
 
 INTEGERS = [torch.int64, torch.int32, torch.uint8]
 
@@ -78,14 +77,25 @@ def test_functions_of_half_precision() -> None:
 
 
 def test_functions_of_float64() -> None:
-    names = [name for name in FLOAT_FUNCTIONS if name not in ("erf", "erfc", "round")]
-    in_one_model(names, torch.float64, rtol=1e-9, atol=1e-12)
+    in_one_model(FLOAT_FUNCTIONS, torch.float64, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["erf", "erfc", "round"])
-def test_what_tract_lacks_in_float64_is_refused(name: str) -> None:
-    with pytest.raises(UnsupportedOpError, match="float"):
-        in_one_model([name], torch.float64)
+def test_round_of_float64() -> None:
+    halves = torch.arange(-5, 6, dtype=torch.float64) / 2
+    far = [math.inf, -math.inf, math.nan, 2.0**52 + 1, 0.49999999999999994, -0.0, 1e300]
+    x = torch.cat([halves, torch.tensor(far, dtype=torch.float64)])
+    export_and_compare(torch.round, x, atol=0)
+    export_and_compare(lambda x: torch.signbit(torch.round(x)), x[:-7])
+
+
+def test_large_arguments_of_inverse_hyperbolic_functions() -> None:
+    x = torch.tensor([3e38, 1e20, math.inf, 1.0])
+    export_and_compare(lambda x: (torch.acosh(x), torch.asinh(x), torch.asinh(-x)), x)
+
+
+def test_sign_of_nan() -> None:
+    x = torch.tensor([math.nan, -0.0, 3.0, -math.inf])
+    export_and_compare(lambda x: (torch.sign(x), torch.sgn(x)), x)
 
 
 EDGES = [0.0, -0.0, 3.0, -4.0, math.inf, -math.inf, math.nan]

@@ -247,3 +247,41 @@ def test_einsum_of_truths() -> None:
 def test_products_propagate_nan_and_infinity() -> None:
     x = torch.tensor([[1.0, float("nan")], [float("inf"), 2.0], [3.0, 4.0]])
     export_and_compare(torch.matmul, x, uniform(2, 3))
+
+
+@pytest.mark.parametrize(("beta", "alpha"), [(1, 1), (0.6, 0.2), (0, 2)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_addr(beta: float, alpha: float, dtype: torch.dtype) -> None:
+    x, column, row = uniform(4, 3).to(dtype), uniform(4).to(dtype), uniform(3, seed=1).to(dtype)
+    axes = {"x0": {0: "S"}, "x1": {0: "S"}}
+    rtol = 1e-6 if dtype == torch.float32 else 0
+    export_and_compare(
+        lambda x, c, r: torch.addr(x, c, r, beta=beta, alpha=alpha),
+        *(x, column, row),
+        dynamic_axes=axes,
+        sizes=[{"S": 1}],
+        rtol=rtol,
+        atol=0,
+    )
+
+
+def test_nan_behind_a_factor_of_zero() -> None:
+    nan = torch.full((3,), torch.nan)
+    export_and_compare(lambda x, c, r: torch.addr(x, c, r, beta=0), nan, uniform(3), uniform(3))
+    export_and_compare(lambda x, c, r: torch.addr(x, c, r, alpha=0), uniform(3), nan, uniform(3))
+    x = torch.full((2, 2), torch.nan)
+    export_and_compare(lambda x, y: torch.addmm(x, y, y, beta=0), x, uniform(2, 2))
+
+
+def test_truth_values() -> None:
+    x, y = torch.tensor([True, False, True]), torch.tensor([True, True, False])
+    export_and_compare(torch.outer, x, y)
+    export_and_compare(torch.addr, torch.eye(3).bool(), x, y)
+
+
+def test_half_precision_is_rounded_where_pytorch_rounds() -> None:
+    x, y, z = (uniform(*s, low=-9, high=9).half() for s in ((5, 6), (3, 5, 8), (3, 8, 6)))
+    axes = {"x0": {0: "S"}, "x1": {1: "S"}}
+    at: dict[str, Any] = {"dynamic_axes": axes, "sizes": [{"S": 1}], "rtol": 1e-3, "atol": 1e-3}
+    export_and_compare(lambda *t: torch.addbmm(*t, beta=0.5, alpha=0.25), x, y, z, **at)
+    export_and_compare(lambda *t: torch.baddbmm(*t, beta=0.5, alpha=0.25), x, y, z, **at)

@@ -10,6 +10,7 @@ from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require
 from torchtract.lower.ops.compare import clamped
 from torchtract.lower.ops.elementwise import computed_in_float32, expm1_of, log1p_of
+from torchtract.lower.ops.special import erf_of
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value
 
@@ -39,13 +40,18 @@ def hardtanh(b: Builder, x: Value, min_val: float = -1, max_val: float = 1) -> V
 @lowers(aten.leaky_relu.default)
 def leaky_relu(b: Builder, x: Value, negative_slope: float = 0.01) -> Value:
     """leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor"""
-    _refuse_float64(x, "leaky_relu")
-    return b.emit("leaky_relu", x, alpha=float(negative_slope))
+    if x.dtype != torch.float64:
+        return b.emit("leaky_relu", x, alpha=float(negative_slope))
+    below = b.binary("lt", x, b.scalar(0, x.dtype), torch.bool)
+    return b.where(below, _times(b, x, negative_slope), x)
 
 
 @lowers(aten.rrelu.default)
-def rrelu(b: Builder, x: Value, lower: float = 1 / 8, upper: float = 1 / 3) -> Value:
+def rrelu(
+    b: Builder, x: Value, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False
+) -> Value:
     """rrelu(Tensor self, Scalar lower=0.125, Scalar upper=0.333, bool training=False, ...)"""
+    require(not training or lower == upper, "it draws random slopes (training=True)")
     return leaky_relu(b, x, (lower + upper) / 2)
 
 
@@ -80,7 +86,8 @@ def hardsigmoid(b: Builder, x: Value) -> Value:
 @computed_in_float32
 def hardswish(b: Builder, x: Value) -> Value:
     """hardswish(Tensor self) -> Tensor"""
-    _refuse_float64(x, "hard_swish")
+    if x.dtype == torch.float64:
+        return b.binary("mul", x, hardsigmoid(b, x=x))
     return b.emit("tract_core_hard_swish", x)
 
 
@@ -103,9 +110,14 @@ def softshrink(b: Builder, x: Value, lambd: float = 0.5) -> Value:
 @lowers(aten.sigmoid.default, aten.special_expit.default)
 def sigmoid(b: Builder, x: Value) -> Value:
     """sigmoid(Tensor self) -> Tensor"""
-    x = b.cast(x, b.result.dtype)
-    _refuse_float64(x, "sigmoid")
-    return b.emit("sigmoid", x)
+    return _sigmoid(b, b.cast(x, b.result.dtype))
+
+
+def _sigmoid(b: Builder, x: Value) -> Value:
+    if x.dtype != torch.float64:
+        return b.emit("sigmoid", x)
+    decayed = b.emit("exp", b.emit("neg", x))
+    return b.emit("recip", b.binary("add", decayed, b.scalar(1, x.dtype)))
 
 
 @lowers(aten.silu.default)
@@ -119,10 +131,10 @@ def silu(b: Builder, x: Value) -> Value:
 @computed_in_float32
 def gelu(b: Builder, x: Value, approximate: str = "none") -> Value:
     """gelu(Tensor self, *, str approximate='none') -> Tensor"""
-    _refuse_float64(x, "erf")
     # tract makes one operation of either formula, as long as it is written so.
     if approximate == "none":
-        inner = b.emit("tract_core_erf", b.binary("mul", x, b.scalar(math.sqrt(0.5), x.dtype)))
+        part = b.binary("mul", x, b.scalar(math.sqrt(0.5), x.dtype))
+        inner = erf_of(b, part) if x.dtype == torch.float64 else b.emit("tract_core_erf", part)
     else:
         cube = b.binary("pow", x, b.scalar(3, x.dtype))
         inner = b.binary("add", x, b.binary("mul", cube, b.scalar(0.044715, x.dtype)))
@@ -187,19 +199,14 @@ def mish(b: Builder, x: Value) -> Value:
 @computed_in_float32
 def glu(b: Builder, x: Value, dim: int = -1) -> Value:
     """glu(Tensor self, int dim=-1) -> Tensor"""
-    _refuse_float64(x, "sigmoid")
     dim %= x.rank
     half = b.result.shape[dim]
-    gate = b.emit("sigmoid", b.slice(x, dim, half, x.shape[dim]))
+    gate = _sigmoid(b, b.slice(x, dim, half, x.shape[dim]))
     return b.binary("mul", b.slice(x, dim, 0, half), gate)
 
 
 def _times(b: Builder, x: Value, factor: float) -> Value:
     return x if factor == 1 else b.binary("mul", x, b.scalar(factor, x.dtype))
-
-
-def _refuse_float64(x: Value, op: str) -> None:
-    require(x.dtype != torch.float64, f"tract's {op} takes no float64")
 
 
 # Softmax.

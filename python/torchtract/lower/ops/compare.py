@@ -182,8 +182,10 @@ def left_shift(b: Builder, x: Operand, other: Operand) -> Value:
 def right_shift(b: Builder, x: Operand, other: Operand) -> Value:
     """bitwise_right_shift.Tensor(Tensor self, Tensor other) -> Tensor"""
     x, amount, outside = _shift_operands(b, x, other)
-    require(x.dtype.is_signed or outside is None, "the amounts of an unsigned shift may vary")
-    return b.binary("tract_shr", x, amount)
+    shifted = b.binary("tract_shr", x, amount)
+    if x.dtype.is_signed or outside is None:
+        return shifted
+    return b.where(outside, b.scalar(0, x.dtype), shifted)
 
 
 def _shift_operands(b: Builder, x: Operand, other: Operand) -> tuple[Value, Value, Value | None]:
@@ -257,10 +259,11 @@ def clamped(
 ) -> Value:
     """Limited to `low` and above, then to `high` and below, in this element type."""
     x = b.cast(x, dtype)
+    larger, smaller = ("or", "and") if dtype == torch.bool else ("max", "min")
     if low is not None:
-        x = b.binary("max", x, b.tensor(low, dtype))
+        x = b.binary(larger, x, b.tensor(low, dtype))
     if high is not None:
-        x = b.binary("min", x, b.tensor(high, dtype))
+        x = b.binary(smaller, x, b.tensor(high, dtype))
     return x
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import require, static_shape
+from torchtract.lower.checks import static_shape
+from torchtract.lower.limbs import summed_exactly
 from torchtract.lower.ops.pad import padded
 from torchtract.lower.registry import lowers
 from torchtract.lower.spatial import batched, per_axis, unbatched
@@ -120,8 +121,35 @@ def _convolve(
     groups: int,
 ) -> Value:
     """A convolution of NNEF. Weights are `[out, in/groups, ...]`, for `deconv` too."""
-    require(x.dtype.is_floating_point, f"tract has no convolution of {x.dtype}")
     static_shape(weight.shape, "its weight")
+    if x.dtype == torch.float16 and op == "conv":  # tract would add up in half precision
+        x_, weight = b.cast(x, torch.float32), b.cast(weight, torch.float32)
+        bias = None if bias is None else b.cast(bias, torch.float32)
+        y = _floating(b, op, x_, weight, bias, pads, stride, dilation, groups)
+        return b.cast(y, x.dtype)
+    if x.dtype.is_floating_point:
+        return _floating(b, op, x, weight, bias, pads, stride, dilation, groups)
+
+    def products(x: Value, weight: Value) -> Value:
+        return _floating(b, op, x, weight, None, pads, stride, dilation, groups)
+
+    y = summed_exactly(b, products, x, weight)
+    if bias is None:
+        return y
+    return b.binary("add", y, b.unsqueeze(bias, list(range(1, weight.rank - 1))))
+
+
+def _floating(
+    b: Builder,
+    op: str,
+    x: Value,
+    weight: Value,
+    bias: Value | None,
+    pads: list[tuple[int, int]],
+    stride: list[int],
+    dilation: list[int],
+    groups: int,
+) -> Value:
     spatial = weight.rank - 2
     x = batched(b, x, spatial)
     y = b.emit(
@@ -129,7 +157,7 @@ def _convolve(
         x,
         weight,
         bias,
-        like=b.result.of(shape=[x.shape[0], *b.result.shape[-spatial - 1 :]]),
+        like=x.of(shape=[x.shape[0], *b.result.shape[-spatial - 1 :]]),
         border="constant",
         padding=pads,
         stride=per_axis(stride, spatial, "its stride"),

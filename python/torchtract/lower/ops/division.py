@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import sympy
 import torch
 
 from torchtract.lower.builder import Builder, Operand
 from torchtract.lower.ops.elementwise import truncated
+from torchtract.lower.ops.products import is_extreme, product
 from torchtract.lower.registry import lowers
-from torchtract.lower.value import Value
+from torchtract.lower.value import Value, broadcast_shapes
 
 aten = torch.ops.aten
 
@@ -19,11 +22,25 @@ def div(b: Builder, x: Value, other: Operand) -> Value:
     """div.Tensor(Tensor self, Tensor other) -> Tensor"""
     whole = all(not o.dtype.is_floating_point for o in (x, other) if isinstance(o, Value))
     if not whole:
-        x, other = b.promote(x, other, dtype=b.result.dtype)
-        return b.binary("div", x, other)
+        return _quotient(b, *b.promote(x, other, dtype=b.result.dtype))
     # tract multiplies by the reciprocal, so whole quotients come out whole in float64 only.
     x, other = _doubled(b, x, other)
     return b.cast(b.binary("div", x, other), b.result.dtype)
+
+
+def _quotient(b: Builder, x: Value, y: Value) -> Value:
+    """A quotient, which tract makes a product with the inverse."""
+    if b.uniform(x) == 0:  # of which tract would have zeros only
+        y = b.broadcast(y, broadcast_shapes(x.shape, y.shape))
+        size = b.emit("abs", y)
+        usual = b.binary("gt", size, b.scalar(0, y.dtype), torch.bool)
+        return b.where(usual, b.scalar(0, y.dtype), b.scalar(math.nan, y.dtype))
+    if is_extreme(b, y):
+        number = b.uniform(y)
+        if y.dtype == torch.float64 and number:
+            return product(b, x, b.scalar(1 / number, y.dtype))
+        return b.emit("neg", b.binary("div", b.emit("neg", x), y))
+    return b.binary("div", x, y)
 
 
 @lowers(aten.div.Tensor_mode, aten.div.Scalar_mode)

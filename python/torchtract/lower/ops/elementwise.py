@@ -10,13 +10,20 @@ from typing import Any, TypeVar
 import torch
 
 from torchtract.lower.builder import Builder, Operand
-from torchtract.lower.checks import Refusal, require
+from torchtract.lower.checks import Refusal
 from torchtract.lower.ops.compare import signbit
+from torchtract.lower.ops.products import product
 from torchtract.lower.ops.special import erf_of
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value
 
-__all__ = ["computed_in_float32", "log1p_of", "product", "truncated"]
+__all__ = [
+    "computed_in_float32",
+    "expm1_of",
+    "log1p_of",
+    "product",
+    "truncated",
+]
 
 aten = torch.ops.aten
 
@@ -83,17 +90,24 @@ _NUMBER_FUNCTIONS = {
 
 def _float_function(op: str) -> Callable[[Builder, Value], Value]:
     def function(b: Builder, x: Value) -> Value:
-        x = b.cast(x, b.result.dtype)
-        if op == "tract_core_erf" and x.dtype == torch.float64:
-            return erf_of(b, x)
-        return b.emit(op, x)
+        dtype = b.result.dtype
+        if op == "tract_core_erf" and dtype == torch.float64:
+            return erf_of(b, b.cast(x, dtype))
+        if op in ("acosh", "asinh"):  # whose squares of large numbers are infinite in float32
+            return b.cast(b.emit(op, b.cast(x, torch.float64)), dtype)
+        return b.emit(op, b.cast(x, dtype))
 
     return function
 
 
 def _number_function(op: str) -> Callable[[Builder, Value], Value]:
     def function(b: Builder, x: Value) -> Value:
-        return x if x.dtype == torch.bool else b.emit(op, x)
+        if x.dtype == torch.bool:
+            return x
+        y = b.emit(op, x)
+        if op == "sign" and x.dtype.is_floating_point:  # PyTorch's of NaN is zero
+            return b.where(b.binary("eq", x, x, torch.bool), y, b.scalar(0, x.dtype))
+        return y
 
     return function
 
@@ -204,8 +218,20 @@ def round_(b: Builder, x: Value) -> Value:
     """round(Tensor self) -> Tensor"""
     if not x.dtype.is_floating_point:
         return x
-    require(x.dtype != torch.float64, "tract rounds halves to even in float16 and float32 only")
-    return b.emit("tract_core_round_even", x)
+    if x.dtype != torch.float64:
+        return b.emit("tract_core_round_even", x)
+    size = b.emit("abs", x)
+    below = b.emit("floor", size)
+    apart = b.binary("sub", size, below)
+    half = b.scalar(0.5, x.dtype)
+    above = b.binary("add", below, b.scalar(1, x.dtype))
+    even = b.binary("mul", b.emit("floor", b.binary("mul", above, half)), b.scalar(2, x.dtype))
+    nearest = b.where(b.binary("lt", apart, half, torch.bool), below, above)
+    nearest = b.where(b.binary("eq", apart, half, torch.bool), even, nearest)
+    negative = b.binary("lt", x, b.scalar(0, x.dtype), torch.bool)
+    nearest = b.where(negative, b.emit("neg", nearest), nearest)
+    # What is whole stays as it is: infinity, which has no distance, and a zero with its sign.
+    return b.where(b.binary("eq", size, below, torch.bool), x, nearest)
 
 
 @lowers(aten.round.decimals)
@@ -255,27 +281,12 @@ def mul(b: Builder, x: Value, other: Operand) -> Value:
     return product(b, *b.promote(x, other, dtype=b.result.dtype))
 
 
-def product(b: Builder, x: Value, y: Value) -> Value:
-    """Two tensors of one type multiplied."""
-    if x.dtype == torch.bool:
-        return b.binary("and", x, y)
-    if not x.name or x.name != y.name:
-        return b.binary("mul", x, y)
-    if x.dtype in (torch.float16, torch.float32):
-        return b.emit("square", x)
-    # tract makes a square of x * x; its squares know no integers, and the mean of such
-    # squares is one operation that computes float64 in float32. So -(x * -x).
-    signed = x if x.dtype.is_signed else b.cast(x, torch.int64)
-    negative = b.binary("mul", signed, b.emit("neg", signed))
-    return b.cast(b.emit("neg", negative), x.dtype)
-
-
 @lowers(aten.addcmul.default)
 @computed_in_float32
 def addcmul(b: Builder, x: Value, tensor1: Value, tensor2: Value, value: Operand = 1) -> Value:
     """addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor"""
     x, tensor1, tensor2 = b.promote(x, tensor1, tensor2)
-    return b.binary("add", x, _scaled(b, product(b, tensor1, tensor2), value))
+    return b.binary("add", x, product(b, _scaled(b, tensor1, value), tensor2))
 
 
 @lowers(aten.addcdiv.default)
@@ -283,7 +294,7 @@ def addcmul(b: Builder, x: Value, tensor1: Value, tensor2: Value, value: Operand
 def addcdiv(b: Builder, x: Value, tensor1: Value, tensor2: Value, value: Operand = 1) -> Value:
     """addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor"""
     x, tensor1, tensor2 = b.promote(x, tensor1, tensor2)
-    return b.binary("add", x, _scaled(b, b.binary("div", tensor1, tensor2), value))
+    return b.binary("add", x, b.binary("div", _scaled(b, tensor1, value), tensor2))
 
 
 @lowers(aten.lerp.Scalar, aten.lerp.Tensor)
@@ -295,7 +306,7 @@ def lerp(b: Builder, x: Value, end: Value, weight: Operand) -> Value:
 
 
 def _scaled(b: Builder, x: Value, factor: Operand) -> Value:
-    return x if factor == 1 else b.binary("mul", x, b.scalar(factor, x.dtype))
+    return x if factor == 1 else product(b, x, b.scalar(factor, x.dtype))
 
 
 # Powers and angles.

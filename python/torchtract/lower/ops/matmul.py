@@ -9,6 +9,7 @@ import torch
 
 from torchtract.lower.builder import Builder, Operand
 from torchtract.lower.checks import require
+from torchtract.lower.ops.elementwise import computed_in_float32, product
 from torchtract.lower.ops.shape import axis_of, integers
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value
@@ -172,7 +173,7 @@ def vdot(b: Builder, x: Value, other: Value) -> Value:
 def outer(b: Builder, x: Value, vec2: Value) -> Value:
     """outer(Tensor self, Tensor vec2) -> Tensor"""
     column, row = b.promote(b.unsqueeze(x, [1]), vec2, dtype=b.result.dtype)
-    return b.binary("mul", column, row)
+    return product(b, column, row)
 
 
 @lowers(aten.linear.default)
@@ -187,7 +188,7 @@ def _affine(b: Builder, x: Value, weight: Value, bias: Value | None) -> Value:
     units = "n" if weight.rank == 2 else ""
     batch = "".join([c for c in string.ascii_letters if c not in "kn"][: x.rank - 1])
     y = contract(b, [f"{batch}k", f"{units}k"], [x, weight], batch + units)
-    return y if bias is None else b.binary("add", y, bias)
+    return y if bias is None else _sum(b, y, bias)
 
 
 @lowers(aten.bilinear.default)
@@ -198,13 +199,14 @@ def bilinear(
     batch = "".join([c for c in string.ascii_letters if c not in "ijn"][: input1.rank - 1])
     terms = [f"{batch}i", "nij", f"{batch}j"]
     y = contract(b, terms, [input1, weight, input2], f"{batch}n")
-    return y if bias is None else b.binary("add", y, bias)
+    return y if bias is None else _sum(b, y, bias)
 
 
 # Products that are added to a tensor.
 
 
 @lowers(aten.addmm.default)
+@computed_in_float32
 def addmm(
     b: Builder, x: Value, mat1: Value, mat2: Value, beta: Operand = 1, alpha: Operand = 1
 ) -> Value:
@@ -213,6 +215,7 @@ def addmm(
 
 
 @lowers(aten.baddbmm.default)
+@computed_in_float32
 def baddbmm(
     b: Builder, x: Value, batch1: Value, batch2: Value, beta: Operand = 1, alpha: Operand = 1
 ) -> Value:
@@ -225,10 +228,17 @@ def addbmm(
     b: Builder, x: Value, batch1: Value, batch2: Value, beta: Operand = 1, alpha: Operand = 1
 ) -> Value:
     """addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)"""
-    return _added(b, x, contract(b, ["bmk", "bkn"], [batch1, batch2], "mn"), beta, alpha)
+    count = batch1.shape[0]
+    if x.dtype != torch.float16 or not isinstance(count, int) or count == 0:
+        return _added(b, x, contract(b, ["bmk", "bkn"], [batch1, batch2], "mn"), beta, alpha)
+    for i in range(count):  # PyTorch rounds each sum
+        left, right = (b.squeeze(b.slice(v, 0, i, i + 1), [0]) for v in (batch1, batch2))
+        x = addmm(b, x=x, mat1=left, mat2=right, beta=beta if i == 0 else 1, alpha=alpha)
+    return x
 
 
 @lowers(aten.addmv.default)
+@computed_in_float32
 def addmv(
     b: Builder, x: Value, mat: Value, vec: Value, beta: Operand = 1, alpha: Operand = 1
 ) -> Value:
@@ -236,15 +246,32 @@ def addmv(
     return _added(b, x, contract(b, ["mk", "k"], [mat, vec], "m"), beta, alpha)
 
 
-def _added(b: Builder, x: Value, product: Value, beta: Operand, alpha: Operand) -> Value:
-    """`beta * x + alpha * product`, where nothing of x is left if beta is 0."""
+@lowers(aten.addr.default)
+def addr(
+    b: Builder, x: Value, vec1: Value, vec2: Value, beta: Operand = 1, alpha: Operand = 1
+) -> Value:
+    """addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor"""
+    dtype = b.result.dtype
+    column = b.unsqueeze(b.cast(vec1, dtype), [1])
     if alpha != 1:
-        product = b.binary("mul", product, b.scalar(alpha, product.dtype))
+        column = product(b, column, b.scalar(alpha, dtype))
+    outer_product = product(b, column, b.cast(vec2, dtype))
+    return _added(b, b.cast(x, dtype), outer_product, beta, 1)
+
+
+def _added(b: Builder, x: Value, addend: Value, beta: Operand, alpha: Operand) -> Value:
+    """`beta * x + alpha * addend`, where nothing of x is left if beta is 0."""
+    if alpha != 1:
+        addend = product(b, addend, b.scalar(alpha, addend.dtype))
     if beta == 0:
-        return product
+        return b.broadcast(addend, b.result.shape)
     if beta != 1:
-        x = b.binary("mul", x, b.scalar(beta, x.dtype))
-    return b.binary("add", x, product)
+        x = product(b, x, b.scalar(beta, x.dtype))
+    return _sum(b, x, addend)
+
+
+def _sum(b: Builder, x: Value, y: Value) -> Value:
+    return b.binary("or" if x.dtype == torch.bool else "add", x, y)
 
 
 # Sums over named axes.

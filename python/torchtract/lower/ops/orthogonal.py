@@ -141,11 +141,11 @@ def _largest(name: str, n: Operand, dtype: torch.dtype) -> int:
     """A degree that none is above."""
     if "hermite" in name:
         limit = _HERMITE[dtype]
-        return limit if isinstance(n, Value) and n.data is None else min(_of_number(n), limit)
+        return limit if isinstance(n, Value) and n.known is None else min(_of_number(n), limit)
     if isinstance(n, Value) and n.dtype in _SMALL:
         return _SMALL[n.dtype]
     require(
-        not isinstance(n, Value) or n.data is not None,
+        not isinstance(n, Value) or n.known is not None,
         "its degree is computed by the model, and the loop up to it can't be as long as a value "
         "says; give the degree as a number, or as a tensor of uint8",
     )
@@ -156,8 +156,9 @@ def _largest(name: str, n: Operand, dtype: torch.dtype) -> int:
 
 def _of_number(n: Operand) -> int:
     if isinstance(n, Value):
-        assert n.data is not None
-        return max(0, int(n.data.double().nan_to_num(0, 2**40, 0).max())) if n.data.numel() else 0
+        degrees = n.known
+        assert degrees is not None
+        return max(0, int(degrees.double().nan_to_num(0, 2**40, 0).max()))
     return max(0, int(n))
 
 

@@ -178,6 +178,7 @@ def _position(b: Builder, which: str, x: Value, dim: Axes, keepdim: bool) -> Val
     axes = _axes(x, dim)
     if not axes:
         return b.scalar(0, torch.int64)
+    x = b.cast(x, torch.uint8) if x.dtype == torch.bool else x
     shape = tuple(1 if a in axes else s for a, s in enumerate(x.shape))
     if x.dtype == torch.bool:  # tract finds extremes of numbers
         x = b.cast(x, torch.uint8)
