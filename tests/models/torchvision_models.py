@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from itertools import chain
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torchvision.models as library
 from torch.nn import functional as F
+from torchvision.models.video import mvit
 
 from models.cases import ModelCase
 from models.weights import random_weights
@@ -32,6 +34,7 @@ class _Family:
         options: of their builders.
         traced: sizes at which they are exported.
         sizes: others at which they are compared.
+        input_name: of their images.
     """
 
     prefix: str
@@ -40,6 +43,7 @@ class _Family:
     options: Mapping[str, Any] = field(default_factory=dict)
     traced: dict[str, int] = field(default_factory=lambda: {"B": 2, "H": 64, "W": 80})
     sizes: tuple[Mapping[str, int], ...] = _SIZES
+    input_name: str = "x"
 
 
 _CLASSIFIERS = (
@@ -77,8 +81,11 @@ _CLASSIFIERS = (
 _SEGMENTATION = (
     _Family("fcn", "fcn_resnet50", options=_UNTRAINED),
     _Family("deeplabv3", "deeplabv3_mobilenet_v3_large", options=_UNTRAINED),
-    _Family("lraspp", "lraspp_mobilenet_v3_large", options=_UNTRAINED),
+    _Family("lraspp", "lraspp_mobilenet_v3_large", options=_UNTRAINED, input_name="input"),
 )
+
+_HEADS = _Family("", "retinanet_resnet50_fpn", options=_UNTRAINED)
+_WHOLE = _Family("", "fcos_resnet50_fpn", "HW", _UNTRAINED, {"B": 1, "H": 64, "W": 80})
 
 _CLIP = {"B": 2, "T": 8, "H": 32, "W": 48}
 _CLIPS = ({"B": 1, "T": 11, "H": 48, "W": 32}, {"B": 3, "T": 5, "H": 40, "W": 41})
@@ -93,7 +100,7 @@ _VIDEO = (
         "mvit",
         "mvit_v2_s",
         "B",
-        {"spatial_size": (64, 64), "temporal_size": 8},
+        {},
         {"B": 2, "T": 8, "H": 64, "W": 64},
     ),
     _Family("swin3d", "swin3d_t", "B", {}, _CLIP),
@@ -108,6 +115,15 @@ def _images(B: int, H: int, W: int) -> torch.Tensor:  # noqa: N803
 def _clips(B: int, T: int, H: int, W: int) -> torch.Tensor:  # noqa: N803
     """Likewise: [B, 3, T, H, W]."""
     return F.interpolate(torch.randn(B, 3, 2, 3, 3), (T, H, W)) + torch.randn(B, 3, T, H, W) / 4
+
+
+def _get_model(name: str, **options: Any) -> torch.nn.Module:
+    """A model of the library. MViT for small clips, which its builders don't let one ask for."""
+    build = mvit._mvit
+    small = {"spatial_size": (64, 64), "temporal_size": 8}
+    with patch.object(mvit, "_mvit", lambda **given: build(**given | small)):
+        model: torch.nn.Module = library.get_model(name, **options)
+    return model
 
 
 def _cases(
@@ -130,10 +146,10 @@ def _case(
     return ModelCase(
         name=name,
         make=lambda: random_weights(
-            partial(library.get_model, name, **family.options), make_input(**statistics)
+            lambda: _get_model(name, **family.options), make_input(**statistics)
         ),
         inputs=lambda **sizes: (make_input(**fixed, **sizes),),
-        dynamic_axes={"x": {axes.index(s): s for s in family.axes}},
+        dynamic_axes={family.input_name: {axes.index(s): s for s in family.axes}},
         traced={s: family.traced[s] for s in family.axes},
         sizes=tuple({s: sizes[s] for s in family.axes} for sizes in family.sizes),
         slow=name != family.tested,
@@ -151,23 +167,20 @@ class _Flow(torch.nn.Module):
         return self.raft(first, second, num_flow_updates=3)[-1]
 
 
-def _optical_flow() -> Iterator[ModelCase]:
+def _optical_flow(name: str) -> ModelCase:
     def inputs(B: int, H: int, W: int) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: N803
         return _images(B, H, W), _images(B, H, W)
 
-    for name in library.list_models(module=library.optical_flow):
-        axes = {0: "B", 2: "H", 3: "W"}
-        yield ModelCase(
-            name=name,
-            make=lambda name=name: random_weights(  # type: ignore[misc]
-                lambda: _Flow(library.get_model(name)), *inputs(3, 128, 128)
-            ),
-            inputs=inputs,
-            dynamic_axes={"first": axes, "second": axes},
-            traced={"B": 2, "H": 128, "W": 136},
-            sizes=({"B": 1, "H": 144, "W": 128}, {"B": 3, "H": 128, "W": 152}),
-            slow=name != "raft_small",
-        )
+    axes = {0: "B", 2: "H", 3: "W"}
+    return ModelCase(
+        name=name,
+        make=lambda: random_weights(lambda: _Flow(_get_model(name)), *inputs(3, 128, 128)),
+        inputs=inputs,
+        dynamic_axes={"first": axes, "second": axes},
+        traced={"B": 2, "H": 128, "W": 136},
+        sizes=({"B": 1, "H": 144, "W": 128}, {"B": 3, "H": 128, "W": 152}),
+        slow=name != "raft_small",
+    )
 
 
 class _Heads(torch.nn.Module):
@@ -195,27 +208,25 @@ class _Detector(torch.nn.Module):
         return self.detector([x[0]])
 
 
-def _detection() -> Iterator[ModelCase]:
-    heads = _Family("", "retinanet_resnet50_fpn", "BHW", _UNTRAINED)
-    whole = _Family("", "", "HW", _UNTRAINED, {"B": 1, "H": 64, "W": 80})
-    for name in library.list_models(module=library.detection):
-        make = partial(library.get_model, name, **_UNTRAINED)
-        case = _case(name, heads, _images, "BCHW")
-        yield replace(
-            case,
-            name=f"{name}, heads",
-            make=lambda make=make: random_weights(lambda: _Heads(make()), _images(6, 64, 80)),
-        )
-        case = _case(name, whole, _images, "BCHW")
-        yield replace(case, make=lambda make=make: _Detector(make()).eval())
+def _detection(name: str) -> Iterator[ModelCase]:
+    def get() -> torch.nn.Module:
+        return _get_model(name, **_UNTRAINED)
+
+    heads = _case(name, _HEADS, _images, "BCHW")
+    yield replace(
+        heads,
+        name=f"{name}, heads",
+        make=lambda: random_weights(lambda: _Heads(get()), _images(6, 64, 80)),
+    )
+    yield replace(_case(name, _WHOLE, _images, "BCHW"), make=lambda: _Detector(get()).eval())
 
 
 CASES = (
     *_cases(library, _CLASSIFIERS),
     *_cases(library.segmentation, _SEGMENTATION),
     *_cases(library.video, _VIDEO, _clips, "BCTHW"),
-    *_optical_flow(),
-    *_detection(),
+    *map(_optical_flow, library.list_models(module=library.optical_flow)),
+    *chain.from_iterable(map(_detection, library.list_models(module=library.detection))),
 )
 
 #: Models that are refused, and a part of the message that says why.
