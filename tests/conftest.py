@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import hypothesis
@@ -29,17 +29,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def lower_wrongly(monkeypatch: pytest.MonkeyPatch) -> Lower:
+def lower_wrongly() -> Iterator[Lower]:
     """Lets a function change what the lowering of an overload gives: `change(builder, right)`."""
-    from torchtract.lower import registry
+    from torchtract.lower import entries, lowering_of, scoped_lowerings
 
     def lower(overload: OpOverload, change: Callable[[Builder, Value], Value]) -> None:
-        lowering = registry._LOWERINGS[overload]
+        lowering = lowering_of(overload)
+        assert lowering is not None
 
         def wrong(b: Builder, **arguments: Any) -> Value:
             return change(b, lowering.function(b, **arguments))
 
-        replaced = dataclasses.replace(lowering, function=wrong)
-        monkeypatch.setitem(registry._LOWERINGS, overload, replaced)
+        changed = dataclasses.replace(lowering, function=wrong)
+        entries.register((overload, False), changed, True, "a test")
 
-    return lower
+    with scoped_lowerings():
+        yield lower

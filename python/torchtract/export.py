@@ -19,7 +19,7 @@ from torchtract.check.locate import Lowered
 from torchtract.debug_bundle import check_bundle_path
 from torchtract.decompose import decompose
 from torchtract.errors import CaptureError, ExportError, FormatError
-from torchtract.lower import load_plugins, lower
+from torchtract.lower import load_plugins, lower, whole_modules_of
 from torchtract.nnef import Graph, check_writable, schema, staged, write_archive
 from torchtract.passes import run_passes
 from torchtract.shapes import check_shapes
@@ -140,6 +140,7 @@ def export_model_to_nnef(
         output_names=output_names,
         dynamic_axes=target.dynamic_axes,
         assertions=assertions,
+        whole=whole_modules_of(model),
     )
     extensions += _above_zero(captured)
     assertions = assertions_of(extensions)

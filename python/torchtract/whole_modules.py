@@ -1,4 +1,4 @@
-"""Modules kept whole while tracing, for lowerings of a whole class of modules.
+"""Modules that stay whole while they are traced, for lowerings of a whole class of modules.
 
 A call of such a module becomes one operator of the library `torchtract_module`, named after the
 class. Run, it computes what the module's `forward` computes, on the tensors that it is given.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
@@ -20,14 +22,26 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchtract.errors import CaptureError
+from torchtract.module_state import unchanged
+from torchtract.pytrees import register_dataclasses
 
 __all__ = ["ModuleCall", "call_of", "operator_of", "whole_modules"]
 
+_LOCK = threading.Lock()
 _OPERATORS: dict[type[torch.nn.Module], OpOverload] = {}
 _CALLS: weakref.WeakValueDictionary[int, ModuleCall] = weakref.WeakValueDictionary()
 _NUMBERS = itertools.count()
+#: The modules that stay whole in the trace that the caller is in.
+_WHOLE: ContextVar[frozenset[int]] = ContextVar("whole", default=frozenset())
+
+#: What a module may get and return besides tensors, sizes, and structures of them.
+_CONSTANTS = (
+    *(type(None), bool, int, float, complex, str, bytes, slice, type(Ellipsis)),
+    *(torch.dtype, torch.device, torch.layout, torch.memory_format),
+)
 
 
 @dataclass(eq=False)
@@ -36,51 +50,121 @@ class ModuleCall:
 
     Attributes:
         module: the module.
-        leaves: its arguments, flattened, with None where tensors and sizes are.
+        path: of it in the model, "" for the model itself.
+        forward: its own.
+        weights: names of its parameters and buffers.
+        leaves: its arguments, flattened; Tensor and SymInt stand for tensors and whole numbers.
         structure: how to put them together again.
-        tensors: places of the tensors among the leaves.
-        sizes: places of the whole numbers.
-        outputs: what it returned, flattened, with None where tensors are.
+        outputs: what it returned, flattened likewise.
         output_structure: how to put that together again.
     """
 
     module: torch.nn.Module
-    leaves: list[Any]
+    path: str
+    forward: Callable[..., Any]
+    weights: Sequence[str]
+    leaves: Sequence[Any]
     structure: pytree.TreeSpec
-    tensors: list[int]
-    sizes: list[int]
-    outputs: list[Any] = field(default_factory=list)
-    output_structure: pytree.TreeSpec | None = None
-    running: bool = False
+    outputs: Sequence[Any] = ()
+    output_structure: pytree.TreeSpec = field(default_factory=pytree.treespec_leaf)
 
     def arguments(
         self, tensors: Sequence[Any], sizes: Sequence[Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Its arguments with these tensors and sizes in their places."""
-        leaves = list(self.leaves)
-        for place, value in zip([*self.tensors, *self.sizes], [*tensors, *sizes], strict=True):
-            leaves[place] = value
+        given = {Tensor: iter(tensors), torch.SymInt: iter(sizes)}
+        leaves = [next(given[x]) if isinstance(x, type) else x for x in self.leaves]
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
         return args, kwargs
 
     def compute(
         self, tensors: Sequence[Tensor], weights: Sequence[Tensor], sizes: Sequence[Any]
     ) -> list[Tensor]:
-        """The tensors that the module's own `forward` returns."""
+        """The tensors that the module's own `forward` returns, each one new."""
         args, kwargs = self.arguments(tensors, sizes)
-        named = dict(zip(_weights(self.module), weights, strict=True))
-        with patch.object(self, "running", True):
-            result = torch.func.functional_call(self.module, named, args, kwargs)
+        named = dict(zip(self.weights, weights, strict=True))
+        owners = {_storage(weight): f"its {name!r}" for name, weight in named.items()}
+        owners |= {_storage(x): "an argument" for x in tensors}
+        holder = _Holder(self.module, lambda: self._outputs(args, kwargs, named))
+        held = {f"module.{name}": weight for name, weight in named.items()}
+        inside = _WHOLE.set(frozenset())  # modules in it are traced by the way
+        try:
+            with unchanged(self.module), _RefusedWrites(self, owners):
+                outputs = torch.func.functional_call(holder, held, ())
+        finally:
+            _WHOLE.reset(inside)
+        return [x.clone() for x in outputs if isinstance(x, Tensor)]
+
+    def _outputs(self, args: Any, kwargs: Any, weights: Mapping[str, Tensor]) -> list[Any]:
+        result = self.forward(*args, **kwargs)
+        now = _weights(self.module)
+        for name, tensor in weights.items():
+            if now.get(name) is not tensor:
+                raise self.refused(f"its forward gives its {name!r} another value")
+        register_dataclasses(result)
         leaves, self.output_structure = pytree.tree_flatten(result)
-        self.outputs = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-        return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        self.outputs = [self._checked(leaf, "returns") for leaf in leaves]
+        return leaves
 
     def result(self, tensors: Sequence[Tensor]) -> Any:
         """What the module returned, with these tensors in it."""
         given = iter(tensors)
-        leaves = [next(given) if leaf is None else leaf for leaf in self.outputs]
-        assert self.output_structure is not None  # the operator has computed by now
+        leaves = [next(given) if leaf is Tensor else leaf for leaf in self.outputs]
         return pytree.tree_unflatten(leaves, self.output_structure)
+
+    def check_arguments(self) -> None:
+        """Refuse arguments that an operator can't get."""
+        for leaf in self.leaves:
+            if not isinstance(leaf, type):
+                self._checked(leaf, "gets")
+
+    def _checked(self, leaf: Any, verb: str) -> Any:
+        if not isinstance(leaf, (Tensor, torch.SymInt, *_CONSTANTS)):
+            raise self.refused(f"its forward {verb} a {type(leaf).__name__}")
+        return Tensor if isinstance(leaf, Tensor) else leaf
+
+    def refused(self, reason: str) -> CaptureError:
+        """The error that says why it can't stay whole."""
+        return CaptureError(
+            f"{self.path or 'the model'}: this {type(self.module).__name__} can't stay whole for "
+            f"its lowering, since {reason}; change that, or export it without the lowering."
+        )
+
+
+class _Holder(torch.nn.Module):
+    """A function of no arguments, as the `forward` of a module whose weights can be swapped."""
+
+    def __init__(self, module: torch.nn.Module, function: Callable[[], Any]) -> None:
+        super().__init__()
+        self.module = module
+        self.function = function
+
+    def forward(self) -> Any:
+        return self.function()
+
+
+class _RefusedWrites(TorchDispatchMode):
+    """Refuses what a module writes to tensors that are not of its own making."""
+
+    def __init__(self, call: ModuleCall, owners: Mapping[int, str]) -> None:
+        super().__init__()
+        self.call = call
+        self.owners = owners
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        for position, parameter in enumerate(func._schema.arguments):
+            if parameter.is_write:
+                given = args[position] if position < len(args) else kwargs.get(parameter.name)
+                for tensor in pytree.tree_leaves(given):
+                    owner = isinstance(tensor, Tensor) and self.owners.get(_storage(tensor))
+                    if owner:
+                        raise self.call.refused(f"its forward writes to {owner} in place")
+        return func(*args, **kwargs)
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata  # noqa: SLF001  (shared by all views of a tensor)
 
 
 def call_of(number: int) -> ModuleCall:
@@ -98,18 +182,19 @@ def call_of(number: int) -> ModuleCall:
 
 
 def operator_of(module_class: type[torch.nn.Module]) -> OpOverload:
-    """The operator that a call of a module of this class becomes, from now on.
+    """The operator that a call of a module of this class becomes where it stays whole.
 
     Its schema is `(Tensor[] tensors, Tensor[] weights, SymInt[] sizes, int call) -> Tensor[]`.
     """
-    if module_class not in _OPERATORS:
-        _OPERATORS[module_class] = _defined(module_class)
-    return _OPERATORS[module_class]
+    with _LOCK:
+        if module_class not in _OPERATORS:
+            _OPERATORS[module_class] = _defined(module_class)
+        return _OPERATORS[module_class]
 
 
 def _defined(module_class: type[torch.nn.Module]) -> OpOverload:
     library = torch.ops.torchtract_module
-    stem = re.sub(r"\W+", "_", module_class.__qualname__.rpartition("<locals>.")[2])
+    stem = re.sub(r"\W+", "_", module_class.__qualname__.rpartition("<locals>.")[2], flags=re.ASCII)
     names = (f"{stem}_{i}" if i else stem for i in itertools.count())
     name = next(name for name in names if not hasattr(library, name))
 
@@ -121,61 +206,79 @@ def _defined(module_class: type[torch.nn.Module]) -> OpOverload:
     def operator(
         tensors: list[Tensor], weights: list[Tensor], sizes: list[int], call: int
     ) -> list[Tensor]:
-        # An operator may not return what it is given.
-        return [x.clone() for x in call_of(call).compute(tensors, weights, sizes)]
+        return call_of(call).compute(tensors, weights, sizes)
 
-    @operator.register_fake
-    def _(
-        tensors: list[Tensor], weights: list[Tensor], sizes: list[int], call: int
-    ) -> list[Tensor]:
-        computed = call_of(call).compute(tensors, weights, sizes)
-        return [x.new_empty(x.shape) for x in computed]
-
+    operator.register_fake(
+        lambda tensors, weights, sizes, call: call_of(call).compute(tensors, weights, sizes)
+    )
     overload: OpOverload = getattr(library, name).default
     return overload
 
 
 @contextmanager
-def whole_modules(model: torch.nn.Module, calls: list[ModuleCall]) -> Iterator[None]:
-    """Make each call of a module, of a class that has an operator, one call of that.
+def whole_modules(
+    model: torch.nn.Module, whole: Mapping[torch.nn.Module, OpOverload], calls: list[ModuleCall]
+) -> Iterator[None]:
+    """Make each call of some modules one call of an operator.
 
     Args:
         model: what is traced.
+        whole: the modules, and the operator of each.
         calls: keeps the calls, which a program refers to only by number.
+
+    Raises:
+        CaptureError: such a module gets or returns what an operator can't, or writes to its
+            arguments or weights.
     """
+    paths = {module: path for path, module in model.named_modules()}
     with ExitStack() as stack:
-        for module in model.modules():
-            operator = next((_OPERATORS[c] for c in type(module).__mro__ if c in _OPERATORS), None)
-            if operator is not None:
-                forward = _whole(module, operator, calls)
-                stack.enter_context(patch.object(module, "forward", forward))
-        yield
+        for module, operator in whole.items():
+            forward = _whole(module, paths[module], operator, calls)
+            stack.enter_context(patch.object(module, "forward", forward))
+        outside = _WHOLE.set(frozenset(map(id, whole)))
+        try:
+            yield
+        finally:
+            _WHOLE.reset(outside)
 
 
-def _whole(module: torch.nn.Module, operator: OpOverload, calls: list[ModuleCall]) -> Any:
-    original = module.forward
+def _whole(
+    module: torch.nn.Module, path: str, operator: OpOverload, calls: list[ModuleCall]
+) -> Callable[..., Any]:
+    original, names = module.forward, tuple(_weights(module))
 
     @functools.wraps(original)
     def forward(*args: Any, **kwargs: Any) -> Any:
-        if any(call.running for call in calls if call.module is module):
+        if id(module) not in _WHOLE.get():  # in another module's operator, or another thread
             return original(*args, **kwargs)
+        register_dataclasses((args, kwargs))
         leaves, structure = pytree.tree_flatten((args, kwargs))
-        tensors = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
-        sizes = [i for i, leaf in enumerate(leaves) if _is_size(leaf)]
-        rest = [None if i in {*tensors, *sizes} else leaf for i, leaf in enumerate(leaves)]
-        call = ModuleCall(module, rest, structure, tensors, sizes)
+        kinds = [_kind(leaf) for leaf in leaves]
+        call = ModuleCall(module, path, original, names, kinds, structure)
+        call.check_arguments()
         calls.append(call)
         number = next(_NUMBERS)
         _CALLS[number] = call
-        given = [[leaves[i] for i in tensors], [*_weights(module).values()]]
-        return call.result(operator(*given, [leaves[i] for i in sizes], number))
+        weights = _weights(module)
+        tensors, sizes = (
+            [leaf for leaf, of in zip(leaves, kinds, strict=True) if of is kind]
+            for kind in (Tensor, torch.SymInt)
+        )
+        return call.result(operator(tensors, [weights[n] for n in names], sizes, number))
 
     return forward
 
 
-def _is_size(leaf: Any) -> bool:
-    return isinstance(leaf, (int, torch.SymInt)) and not isinstance(leaf, bool)
+def _kind(leaf: Any) -> Any:
+    """What stands for a tensor or a whole number; anything else is as it is."""
+    if isinstance(leaf, Tensor):
+        return Tensor
+    whole = isinstance(leaf, (int, torch.SymInt)) and not isinstance(leaf, bool)
+    return torch.SymInt if whole else leaf
 
 
 def _weights(module: torch.nn.Module) -> dict[str, Tensor]:
-    return dict(module.named_parameters()) | dict(module.named_buffers())
+    return {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }

@@ -22,7 +22,7 @@ from torchtract.check.locate import Lowered, locate
 from torchtract.check.trial import Trial
 from torchtract.decompose import decompose
 from torchtract.errors import EngineError, MismatchError, RunError
-from torchtract.lower import Builder, Value, lower, registry
+from torchtract.lower import Builder, Value, lower, lowering_of, lowers, scoped_lowerings
 
 aten = torch.ops.aten
 
@@ -160,25 +160,27 @@ def test_other_than_ordinary_numbers(
     assert values in str(error)
 
 
-def test_an_operation_on_complex_numbers_is_named(
-    x: torch.Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    right = registry._OF_COMPLEX[aten.exp.default].function
+def test_an_operation_on_complex_numbers_is_named(x: torch.Tensor) -> None:
+    lowering = lowering_of(aten.exp.default, of_complex=True)
+    assert lowering is not None
+    right = lowering.function
 
     def turned(b: Builder, x: Value) -> Value:
         z: Value = right(b, x)
         return dataclasses.replace(z, imag=b.emit("neg", z.imag))
 
-    wrong = dataclasses.replace(registry._OF_COMPLEX[aten.exp.default], function=turned)
-    monkeypatch.setitem(registry._OF_COMPLEX, aten.exp.default, wrong)
-
-    error = mismatch(lambda z: -((z * 2).exp() + 1), torch.complex(x, x))
+    with scoped_lowerings():
+        lowers(aten.exp.default, of_complex=True, replace=True)(turned)
+        error = mismatch(lambda z: -((z * 2).exp() + 1), torch.complex(x, x))
 
     assert (error.operation, error.node) == ("aten.exp.default", "exp")
 
 
 def test_another_shape(lower_wrongly: Lower, x: torch.Tensor) -> None:
-    lower_wrongly(aten.tanh.default, lambda b, right: b.slice(right, 2, 0, 3))
+    def shorter(b: Builder, right: Value) -> Value:
+        return dataclasses.replace(b.slice(right, 2, 0, 3), shape=right.shape)
+
+    lower_wrongly(aten.tanh.default, shorter)
 
     error = mismatch(lambda x: x.exp().tanh().sum(-1), x)
 
@@ -187,7 +189,10 @@ def test_another_shape(lower_wrongly: Lower, x: torch.Tensor) -> None:
 
 
 def test_another_shape_that_tract_stumbles_over(lower_wrongly: Lower, x: torch.Tensor) -> None:
-    lower_wrongly(aten.exp.default, lambda b, right: b.transpose(right, [0, 2, 1]))
+    def turned(b: Builder, right: Value) -> Value:
+        return dataclasses.replace(b.transpose(right, [0, 2, 1]), shape=right.shape, view=None)
+
+    lower_wrongly(aten.exp.default, turned)
 
     with pytest.raises(EngineError, match=r"(?s)broadcast.*differs is aten\.exp\.default") as error:
         exported(lambda x: x.tanh().exp() + x, x)
@@ -208,14 +213,11 @@ def test_an_operation_that_tract_cannot_compute(lower_wrongly: Lower, x: torch.T
 
 
 @pytest.mark.parametrize("before", [torch.clone, torch.exp])
-def test_a_call_that_became_its_own_input(
-    before: Callable[..., Any], x: torch.Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    right = registry._LOWERINGS[aten.tanh.default]
-    wrong = dataclasses.replace(right, function=lambda _, x: x)
-    monkeypatch.setitem(registry._LOWERINGS, aten.tanh.default, wrong)
+def test_a_call_that_became_its_own_input(before: Callable[..., Any], x: torch.Tensor) -> None:
+    with scoped_lowerings():
+        lowers(aten.tanh.default, replace=True)(lambda _, x: x)
 
-    assert mismatch(lambda x: before(x).tanh() * 2, x).operation == "aten.tanh.default"
+        assert mismatch(lambda x: before(x).tanh() * 2, x).operation == "aten.tanh.default"
 
 
 def test_a_call_that_became_a_constant(lower_wrongly: Lower, x: torch.Tensor) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from harness import export, export_and_compare
 from torchtract.errors import CaptureError, LoweringError, UnsupportedOpError
-from torchtract.lower import Builder, Refusal, Value, lowering_of, lowers, registry
+from torchtract.lower import Builder, Refusal, Value, lowering_of, lowers, scoped_lowerings
 
 aten = torch.ops.aten
 
@@ -57,10 +57,8 @@ SIZES = ({"B": 1, "S": 8}, {"B": 5, "S": 2}, {"B": 2, "S": 31})
 @pytest.fixture(autouse=True)
 def registrations() -> Iterator[None]:
     """Takes back what a test registers."""
-    before = dict(registry._LOWERINGS)
-    yield
-    registry._LOWERINGS.clear()
-    registry._LOWERINGS.update(before)
+    with scoped_lowerings():
+        yield
 
 
 def lower_clipped() -> None:

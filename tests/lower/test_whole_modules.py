@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from harness import export, export_and_compare
 from torchtract import TractNNEF, export_model_to_nnef
 from torchtract.errors import LoweringError, MismatchError, UnsupportedOpError
-from torchtract.lower import Builder, Value, lowers_module, registry, require
+from torchtract.lower import Builder, Value, lowers_module, require, scoped_lowerings
 from torchtract.lower.value import Size
 
 X = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
@@ -49,10 +49,8 @@ class Split(nn.Module):
 @pytest.fixture(autouse=True)
 def registrations() -> Iterator[None]:
     """Takes back what a test registers."""
-    before = dict(registry._LOWERINGS)
-    yield
-    registry._LOWERINGS.clear()
-    registry._LOWERINGS.update(before)
+    with scoped_lowerings():
+        yield
 
 
 def lower_scaled(factor: float = 1.0) -> list[nn.Module]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import sympy
 import torch
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
@@ -18,11 +19,11 @@ from torchtract.capture.script_module import module_of_script
 from torchtract.capture.signature import (
     input_names_of,
     output_names_of,
-    register_dataclasses,
     signature_of,
 )
 from torchtract.capture.trace import Tracer
 from torchtract.errors import CaptureError
+from torchtract.pytrees import register_dataclasses
 from torchtract.sizes import Assertion, allowed, assertions_of
 
 __all__ = ["Capture", "DynamicAxes", "capture"]
@@ -79,6 +80,7 @@ def capture(
     output_names: Sequence[str] | None = None,
     dynamic_axes: DynamicAxes | None = None,
     assertions: Iterable[Assertion] = (),
+    whole: Mapping[torch.nn.Module, OpOverload] | None = None,
 ) -> Capture:
     """Trace a module with torch.export, non-strict, keeping the dynamic axes symbolic.
 
@@ -91,6 +93,7 @@ def capture(
             `forward` returns. Other things than tensors in it are left out.
         dynamic_axes: which axes of which inputs are symbols.
         assertions: what the symbols' sizes obey.
+        whole: modules that are not traced, and the operator that each call of one becomes.
 
     Raises:
         CaptureError: the module, its arguments or the dynamic axes don't allow it.
@@ -111,7 +114,8 @@ def capture(
     promises = [*assertions, *assertions_of(ranges_of(dynamic_axes or {}))]
     sizes = _traced_sizes(tensors, axes, promises)
     inputs = dict(zip(names, positions, strict=True))
-    tracer = Tracer(model, leaves, structure, inputs, axes, _may_be_empty(sizes, promises))
+    may_be_empty = _may_be_empty(sizes, promises)
+    tracer = Tracer(model, leaves, structure, inputs, axes, may_be_empty, whole or {})
     with recorded_guards() as guards_of, recorded_questions() as above_zero:
         program = tracer.trace(sizes)
     guards = guards_of(program)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,13 +23,13 @@ from torch.utils import _pytree as pytree
 
 from torchtract.errors import CaptureError
 from torchtract.nnef import Names, identifier
+from torchtract.pytrees import register_dataclasses
 
 __all__ = [
     "input_names_of",
     "known_keywords",
     "known_outputs",
     "output_names_of",
-    "register_dataclasses",
     "signature_of",
 ]
 
@@ -262,17 +261,6 @@ def known_keywords(model: torch.nn.Module, keywords: Iterable[str]) -> Iterator[
     with_names.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     with patch.object(model, "forward", with_names):
         yield
-
-
-# Dataclasses, which pytree takes for leaves until it is told of them.
-
-
-def register_dataclasses(tree: Any) -> None:
-    """Tell pytree of all dataclasses in a structure, so that it finds the tensors in them."""
-    for leaf in pytree.tree_leaves(tree):
-        if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
-            torch.export.register_dataclass(type(leaf))
-            register_dataclasses(leaf)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import sympy
 import torch
+from torch._ops import OpOverload
 from torch._subclasses import fake_tensor
 from torch.export import Dim, ExportedProgram, ShapesCollection, _trace
 from torch.fx import proxy
@@ -23,11 +24,11 @@ from torch.utils._sympy.symbol import make_symbol
 
 from torchtract.capture.guards import NOT_THE_USERS, user_line
 from torchtract.capture.modes import modes_left_alone
-from torchtract.capture.module_state import unchanged
 from torchtract.capture.signature import known_keywords, known_outputs
 from torchtract.capture.symbolic_calls import REPLACEMENTS
 from torchtract.capture.symbolic_math import symbolic_math
 from torchtract.errors import CaptureError
+from torchtract.module_state import unchanged
 from torchtract.recurrent import whole_recurrent_layers
 from torchtract.sizes import resize
 from torchtract.whole_modules import ModuleCall, whole_modules
@@ -105,7 +106,8 @@ class Tracer:
         inputs: position among the leaves of each named tensor.
         axes: per input name, the symbol of each dynamic axis.
         may_be_empty: whether symbols may be 0.
-        calls: of modules that are kept whole, in all programs that were traced.
+        whole: modules that are not traced, and the operator that each call of one becomes.
+        calls: of those, in all programs that were traced.
     """
 
     model: torch.nn.Module
@@ -114,6 +116,7 @@ class Tracer:
     inputs: Mapping[str, int]
     axes: Mapping[str, Mapping[int, str]]
     may_be_empty: bool = False
+    whole: Mapping[torch.nn.Module, OpOverload] = field(default_factory=dict)
     calls: list[ModuleCall] = field(default_factory=list)
 
     def trace(self, sizes: Mapping[str, int]) -> ExportedProgram:
@@ -157,7 +160,7 @@ class Tracer:
             _zero_and_one(self.may_be_empty),
             _SizesStaySymbolic(),
             symbolic_math(),
-            whole_modules(self.model, self.calls),
+            whole_modules(self.model, self.whole, self.calls),
             whole_recurrent_layers(),
             known_outputs(self.model),
         ):

@@ -18,7 +18,8 @@ from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal
 from torchtract.lower.dtypes import datum_type
 from torchtract.lower.pairs import fact_of_pairs, from_pairs, to_pairs
-from torchtract.lower.registry import lowering_of
+from torchtract.lower.registry import Lowering, lowering_of
+from torchtract.lower.results import why_wrong
 from torchtract.lower.source import called, module_path, origin, source_line
 from torchtract.lower.value import Fact, Value, fact_of, size_of
 from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
@@ -81,6 +82,7 @@ class _Walk:
         self.graph = Graph(symbols=sorted(set(symbols.values())))
         self.names = Names(reserved=self.graph.symbols)
         self.builder = Builder(self.graph, self.names, symbols, version, random=random)
+        self.sizes: dict[sympy.Symbol, int] = {}  # at which the program was traced
         self.values: dict[torch.fx.Node, Any] = {}
         self.refusals: dict[tuple[str, str], str] = {}
         self.renamed: dict[str, str] = {}
@@ -125,6 +127,9 @@ class _Walk:
         if spec.kind == InputKind.USER_INPUT:
             if not isinstance(spec.arg, TensorArgument):
                 return getattr(spec.arg, "value", None)
+            for size in node.meta["val"].shape:
+                if isinstance(size, torch.SymInt) and isinstance(size.node.expr, sympy.Symbol):
+                    self.sizes[size.node.expr] = int(size.node.hint)
             return self._input(next(user_inputs), self._fact(node.meta["val"]))
         if spec.kind == InputKind.TOKEN:
             return None  # orders side effects, of which NNEF has none
@@ -175,14 +180,11 @@ class _Walk:
         name = _op_name(node)
         self.builder.enter(identifier("_".join(filter(None, [module, name]))), module, results)
         try:
-            given = self._lower(node)
-            _check_outputs(node, given, results)
-            outputs = self.builder.leave(given)
+            outputs = self.builder.leave(self._lower(node))
             self._learn(results, outputs)
         except Refusal as refusal:
-            self.refusals.setdefault(
-                (source_line(node), origin(node)), self._in_user_terms(refusal)
-            )
+            reason = self._in_user_terms(str(refusal))
+            self.refusals.setdefault((source_line(node), origin(node)), reason)
             outputs = tuple(_refused(fact) for fact in results)
         return outputs if isinstance(known, (tuple, list)) else outputs[0]
 
@@ -220,18 +222,7 @@ class _Walk:
         of_complex = any(isinstance(t, Fact) and t.dtype.is_complex for t in tensors)
         lowering = lowering_of(node.target, of_complex)
         if lowering is None:
-            part = "it" if called(node) == origin(node) else f"its part {called(node)}"
-            tags = getattr(node.target, "tags", ())
-            if torch.Tag.nondeterministic_seeded in tags:
-                raise Refusal(f"{part} is random; make the noise an input of the module")
-            if torch.Tag.dynamic_output_shape in tags:
-                raise Refusal(f"{part} gives a shape that depends on the data; use a mask")
-            if str(node.target).startswith("auto_functionalized"):
-                raise Refusal("it changes an argument in place; let it return a new tensor instead")
-            if isinstance(node.target, HigherOrderOperator):
-                raise Refusal(f"{part} runs graphs of its own, and NNEF has one; use torch.where")
-            numbers = " of complex numbers" if of_complex else ""
-            raise Refusal(f"{part} has no lowering to NNEF{numbers}")
+            raise Refusal(_without_lowering(node, of_complex))
         args = torch.fx.map_arg(node.args, lambda n: self.values[n])
         kwargs = torch.fx.map_arg(node.kwargs, lambda n: self.values[n])
         try:
@@ -239,18 +230,17 @@ class _Walk:
         except Refusal:
             raise
         except Exception as error:
-            where = source_line(node)
-            raise LoweringError(
-                f"{where}: {node.target} could not be lowered, since its lowering failed with "
-                f"{type(error).__name__}: {error}; this is a defect of the lowering.",
-                source=where,
-            ) from error
-        return tuple(result) if isinstance(result, (tuple, list)) else (result,)
+            raise _failed(node, lowering, f"fails with {type(error).__name__}: {error}") from error
+        outputs = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+        wrong = why_wrong(outputs, self.builder.results, self.sizes)
+        if wrong is not None:
+            raise _failed(node, lowering, self._in_user_terms(wrong))
+        return outputs
 
-    def _in_user_terms(self, refusal: Refusal) -> str:
+    def _in_user_terms(self, text: str) -> str:
         """What it says, with the user's names of the symbols for torch's."""
         names = {str(symbol): name for symbol, name in self.symbols.items()}
-        return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), str(refusal))
+        return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), text)
 
     def _finish(self, node: torch.fx.Node) -> None:
         signature = self.program.graph_signature
@@ -325,31 +315,28 @@ class _Walk:
         )
 
 
-def _check_outputs(node: torch.fx.Node, outputs: Sequence[Value], results: Sequence[Fact]) -> None:
-    """Whether a lowering gives tensors of the types and shapes that the operator has."""
-    told = [_told(output) for output in outputs]
-    fits = len(outputs) >= len(results) and all(map(_agree, outputs, results))
-    if not fits:
-        where = source_line(node)
-        raise LoweringError(
-            f"{where}: {node.target} could not be lowered, since its lowering gives "
-            f"{', '.join(told) or 'nothing'}, and the operator "
-            f"{', '.join(map(_told, results))}; this is a defect of the lowering.",
-            source=where,
-        )
+def _without_lowering(node: torch.fx.Node, of_complex: bool) -> str:
+    """Why a call is refused that nothing is registered for."""
+    part = "it" if called(node) == origin(node) else f"its part {called(node)}"
+    tags = getattr(node.target, "tags", ())
+    if torch.Tag.nondeterministic_seeded in tags:
+        return f"{part} is random; make the noise an input of the module"
+    if torch.Tag.dynamic_output_shape in tags:
+        return f"{part} gives a shape that depends on the data; use a mask"
+    if str(node.target).startswith("auto_functionalized"):
+        return "it changes an argument in place; let it return a new tensor instead"
+    if isinstance(node.target, HigherOrderOperator):
+        return f"{part} runs graphs of its own, and NNEF has one; use torch.where"
+    return f"{part} has no lowering to NNEF{' of complex numbers' if of_complex else ''}"
 
 
-def _told(value: Any) -> str:
-    known = isinstance(value, Fact)
-    return f"{value.dtype}{list(value.shape)}" if known else f"a {type(value).__name__}"
-
-
-def _agree(output: Any, result: Fact) -> bool:
-    """Same type and rank, and no axis with two different numbers for a size."""
-    if not isinstance(output, Value) or (output.dtype, output.rank) != (result.dtype, result.rank):
-        return False
-    pairs = zip(output.shape, result.shape, strict=True)
-    return not any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs)
+def _failed(node: torch.fx.Node, lowering: Lowering, how: str) -> LoweringError:
+    where = source_line(node)
+    return LoweringError(
+        f"{where}: {node.target} could not be lowered, since its lowering {lowering.where} {how}; "
+        "this is a defect of the lowering.",
+        source=where,
+    )
 
 
 def _refused(fact: Fact) -> Value:

@@ -1,4 +1,4 @@
-"""Which function lowers which aten overload, and how a call's arguments reach it."""
+"""Which function lowers which overload, and how a call's arguments reach it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from torch._ops import OpOverload
+import torch
+from torch._ops import OpOverload, OpOverloadPacket
 
 from torchtract.errors import LoweringError
+from torchtract.lower import entries
 from torchtract.lower.checks import Refusal
 
 __all__ = ["Lowering", "lowering_of", "lowers", "registered"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_LOWERINGS: dict[OpOverload, Lowering] = {}
-_OF_COMPLEX: dict[OpOverload, Lowering] = {}
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,14 @@ class Lowering:
     function: Callable[..., Any]
     parameters: tuple[str, ...]
 
+    @property
+    def where(self) -> str:
+        """The function's name, and where it is written."""
+        function = inspect.unwrap(self.function)
+        code = getattr(function, "__code__", None)
+        at = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
+        return f"{getattr(function, '__qualname__', function)}{at}"
+
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Keyword arguments for the function.
 
@@ -43,7 +51,7 @@ class Lowering:
         known = self.parameters
         bound: dict[str, Any] = {}
         for position, parameter in enumerate(self.overload._schema.arguments):
-            name = _python_name(parameter.name, known)
+            name = _python_name(parameter.name, self.overload, known)
             given = position < len(args) or parameter.name in kwargs
             default = parameter.default_value if parameter.has_default_value() else None
             value = args[position] if position < len(args) else kwargs.get(parameter.name, default)
@@ -59,63 +67,92 @@ _INERT = frozenset({"device", "pin_memory", "layout", "memory_format", "non_bloc
 
 
 def lowers(
-    *overloads: OpOverload, of_complex: bool = False, replace: bool = False
+    *operators: OpOverload | torch.library.CustomOpDef,
+    of_complex: bool = False,
+    replace: bool = False,
 ) -> Callable[[_Function], _Function]:
-    """Register a function as the lowering of these overloads.
+    """Register a function as the lowering of these operators.
 
-    The function's parameters after the builder are compared with each overload's schema.
-    It returns a `Value` for each tensor that the overload returns, of the same type and shape.
+    Its first parameter is the builder; the others are compared with each operator's schema. It
+    returns a `Value` for each tensor that the operator gives, of the same type and shape.
 
     Args:
-        overloads: the operators.
+        operators: overloads (`aten.relu.default`, `torch.ops.my_library.swish.default`), or what
+            `torch.library.custom_op` made.
         of_complex: whether the function is for calls that take or give tensors of complex
             numbers. Other functions never see such tensors.
-        replace: whether they may have lowerings already, which are no longer used.
+        replace: whether it takes the place of the built-in lowering, or of any other. Among
+            several that say so, the last one holds.
 
     Raises:
-        LoweringError: an overload has a lowering already, or a parameter is not in its schema.
+        LoweringError: an operator has a lowering already, or writes to its arguments, or the
+            function's parameters don't fit the schema.
     """
-    table = _OF_COMPLEX if of_complex else _LOWERINGS
 
     def register(function: _Function) -> _Function:
-        for overload in overloads:
-            if not isinstance(overload, OpOverload):
-                raise LoweringError(
-                    f"@lowers({overload}): can't be registered, since it names no overload; "
-                    "write for example aten.mean.dim or aten.relu.default."
-                )
-            if overload in table and not replace:
-                raise LoweringError(
-                    f"@lowers({overload}): can't be registered, since "
-                    f"{table[overload].function.__qualname__} lowers it already; remove one, or "
-                    "register with replace=True."
-                )
+        for operator in operators:
+            overload = _overload_of(operator)
             parameters = _checked_parameters(overload, function)
-            table[overload] = Lowering(overload, function, parameters)
+            lowering = Lowering(overload, function, parameters)
+            entries.register((overload, of_complex), lowering, replace, f"@lowers({overload})")
         return function
 
     return register
 
 
 def lowering_of(target: Any, of_complex: bool = False) -> Lowering | None:
-    """The registered lowering of a node's target, if any; `of_complex` as for `lowers`."""
-    return (_OF_COMPLEX if of_complex else _LOWERINGS).get(target)
+    """The lowering of an overload that holds here, if any; `of_complex` as for `lowers`."""
+    lowering: Lowering | None = entries.find((target, of_complex))
+    return lowering
 
 
 def registered() -> frozenset[OpOverload]:
-    """All overloads that have a lowering."""
-    return frozenset(_LOWERINGS) | frozenset(_OF_COMPLEX)
+    """All overloads that have a lowering here."""
+    return frozenset(key[0] for key in entries.all_keys() if isinstance(key, tuple))
+
+
+def _overload_of(operator: Any) -> OpOverload:
+    if isinstance(operator, torch.library.CustomOpDef):
+        operator = operator._opoverload  # noqa: SLF001  (or by its name, which is private too)
+    if not isinstance(operator, OpOverload):
+        raise LoweringError(
+            f"@lowers({operator}): can't be registered, since it names no overload; "
+            f"write for example {_overloads_text(operator)}."
+        )
+    if operator._schema.is_mutable:
+        raise LoweringError(
+            f"@lowers({operator}): can't be registered, since the operator writes to its "
+            "arguments, and NNEF has values only; let it return a new tensor, with "
+            "mutates_args=()."
+        )
+    return operator
+
+
+def _overloads_text(operator: Any) -> str:
+    if isinstance(operator, OpOverloadPacket):
+        return " or ".join(f"{operator}.{name}" for name in operator.overloads()[:2])
+    return "aten.mean.dim or aten.relu.default"
 
 
 def _checked_parameters(overload: OpOverload, function: Callable[..., Any]) -> tuple[str, ...]:
     names = tuple(inspect.signature(function).parameters)[1:]
-    schema = [_python_name(a.name, names) for a in overload._schema.arguments]
-    unknown = [name for name in names if name not in schema]
-    if unknown:
+    arguments = {_python_name(a.name, overload, names): a for a in overload._schema.arguments}
+    unknown = [name for name in names if name not in arguments]
+    missing = [
+        name
+        for name, argument in arguments.items()
+        if name not in names and not argument.has_default_value() and argument.name not in _INERT
+    ]
+    if unknown or missing:
+        problem = (
+            f"its parameter {unknown[0]!r} is not in the schema"
+            if unknown
+            else f"it has no parameter {missing[0]!r}, which each call gives by the schema"
+        )
         raise LoweringError(
-            f"@lowers({overload}): {function.__qualname__} can't be registered, since its "
-            f"parameter {unknown[0]!r} is not in the schema {overload._schema}; "
-            "name the parameters after the builder as the schema does (x for self)."
+            f"@lowers({overload}): {function.__qualname__} can't be registered, since "
+            f"{problem} {overload._schema}; name the parameters after the builder as the schema "
+            "does (x for self)."
         )
     return names
 
@@ -129,8 +166,9 @@ def _in_full(value: Any, length: int | None) -> Any:
     return list(value) * length if len(value) == 1 else list(value)
 
 
-def _python_name(schema_name: str, known: tuple[str, ...]) -> str:
+def _python_name(schema_name: str, overload: OpOverload, known: tuple[str, ...]) -> str:
     """`x` for `self`; a trailing underscore for names that Python reserves (`from_`)."""
-    if schema_name in ("self", "input") and schema_name not in known:
+    stands_for_self = schema_name in ("self", "input") and schema_name not in known
+    if stands_for_self and all(a.name != "x" for a in overload._schema.arguments):
         return "x"
     return f"{schema_name}_" if f"{schema_name}_" in known else schema_name
