@@ -8,6 +8,7 @@ those that PyTorch's own code can trace.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations, combinations_with_replacement
 from typing import Any
 
 import torch
@@ -173,6 +174,22 @@ def _embedding_bag(
     return found.sum(1) / count if mode == "mean" else found.sum(1)
 
 
+def _combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Any:
+    # PyTorch's own picks them by masks, so it gives an axis of unknown size.
+    if x.dim() != 1 or isinstance(x.shape[0], SymInt) or r < 1:
+        return NotImplemented
+    choose = combinations_with_replacement if with_replacement else combinations
+    places = list(choose(range(x.shape[0]), r))
+    return x[torch.tensor(places, dtype=torch.int64).reshape(-1, r)]
+
+
+def _narrow(x: Tensor, dim: int, start: Any, length: Any) -> Any:
+    if not isinstance(start, Tensor):
+        return NotImplemented
+    first = torch.where(start < 0, start + x.shape[dim], start)
+    return x.index_select(dim, first + torch.arange(length))
+
+
 #: What stands for each function while tracing, where its sizes are symbols.
 REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.max_pool1d: _max_pool1d,
@@ -184,6 +201,9 @@ REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     F.avg_pool3d: _avg_pool,
     F.adaptive_avg_pool1d: _adaptive_avg_pool1d,
     torch.linspace: _linspace,
+    torch.combinations: _combinations,
+    torch.narrow: _narrow,
+    torch.Tensor.narrow: _narrow,
     torch.tensor_split: _tensor_split,
     torch.Tensor.tensor_split: _tensor_split,
     torch.take_along_dim: _take_along_dim,

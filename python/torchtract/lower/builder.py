@@ -17,7 +17,7 @@ from torchtract.lower.checks import Refusal
 from torchtract.lower.dtypes import common_dtype, datum_type
 from torchtract.lower.emitter import Emitter
 from torchtract.lower.multiples import as_multiples
-from torchtract.lower.value import Fact, Size, Value, broadcast_shapes, size_of
+from torchtract.lower.value import Fact, Size, Value, broadcast_shapes, size_of, volume
 from torchtract.lower.views import View
 
 __all__ = ["Builder", "Operand"]
@@ -28,6 +28,14 @@ Operand = Value | bool | int | float
 
 class Builder(Emitter):
     """The primitives that lowerings share, on top of single operations."""
+
+    def scalar(self, number: Any, dtype: torch.dtype) -> Value:
+        """A number as a rank-0 tensor; how many elements are not zero is counted anew."""
+        counted = self.counted(size_of(number))
+        if counted is None:
+            return super().scalar(number, dtype)
+        ones = self.cast(self.cast(counted, torch.bool), torch.int64)
+        return self.cast(self.reduce("sum_reduce", ones, list(range(ones.rank))), dtype)
 
     def full(self, number: Any, dtype: torch.dtype, shape: Sequence[Size]) -> Value:
         """A tensor with the same number everywhere."""
@@ -237,9 +245,26 @@ class Builder(Emitter):
         """A reduction over axes, which are kept with size 1 or dropped."""
         if not axes:
             return x
+        if op in ("sum_reduce", "mean_reduce") and self.is_counted(x.shape[max(axes)]):
+            return self._reduce_none(op, x, axes, keepdim)
         shape = [1 if a in axes else s for a, s in enumerate(x.shape)]
         reduced = self.emit(op, x, like=x.of(shape=shape), axes=sorted(axes), **attributes)
         return reduced if keepdim else self.squeeze(reduced, sorted(axes))
+
+    def _reduce_none(self, op: str, x: Value, axes: Sequence[int], keepdim: bool) -> Value:
+        """A sum or mean over a number of elements that may turn out to be 0.
+
+        tract divides by the size of an axis, so one more element is added up, which is 0.
+        """
+        last = max(axes)
+        count = volume([x.shape[axis] for axis in axes])
+        none = self.full(0, x.dtype, [1 if a == last else s for a, s in enumerate(x.shape)])
+        x = self.concat([x, none], last)
+        shape = [1 if a in axes else s for a, s in enumerate(x.shape)]
+        total = self.emit("sum_reduce", x, like=x.of(shape=shape), axes=sorted(axes))
+        if op == "mean_reduce":
+            total = self.binary("div", total, self.scalar(count, x.dtype))
+        return total if keepdim else self.squeeze(total, sorted(axes))
 
     def einsum(self, equation: str, *values: Value) -> Value:
         """Einstein's summation, `"bij,bjk->bik"`, with one letter for each axis."""

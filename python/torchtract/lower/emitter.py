@@ -48,6 +48,7 @@ class Emitter:
         results: element type and shape of each output of the aten call being lowered.
         version: the oldest tract that must read the graph.
         random: whether it may draw random numbers.
+        inputs: the graph's inputs.
     """
 
     def __init__(
@@ -63,8 +64,11 @@ class Emitter:
         self.version = version
         self.random = random
         self.results: tuple[Fact, ...] = ()
+        self.inputs: list[Value] = []
         self._names = names
-        self._symbols = symbols
+        self._symbols = dict(symbols)
+        self._counts: dict[str, sympy.Symbol] = {}  # of tensors by name: see count_of
+        self._counted: dict[sympy.Symbol, Value] = {}
         self._module = ""
         self._stem = ""
         self._start = 0
@@ -192,6 +196,24 @@ class Emitter:
             name, known = source.name, self._data.get(source.name)
         known = known.flatten()
         return float(known[0]) if len(known) and bool((known == known[0]).all()) else None
+
+    def count_of(self, x: Value) -> sympy.Symbol:
+        """How many elements of a tensor are not zero: a symbol that no input binds, but a run."""
+        if x.name not in self._counts:
+            name = self._names.unique(f"{self._stem}_count")
+            self._counts[x.name] = symbol = sympy.Symbol(name, integer=True, nonnegative=True)
+            self._symbols[symbol] = name
+            self._counted[symbol] = x
+            self.graph.symbols.append(name)
+        return self._counts[x.name]
+
+    def counted(self, size: Size) -> Value | None:
+        """The tensor of which a size is the count, if it is one."""
+        return self._counted.get(size) if isinstance(size, sympy.Symbol) else None
+
+    def is_counted(self, size: Size) -> bool:
+        """Whether a size depends on such a symbol, so on the data."""
+        return isinstance(size, sympy.Expr) and not size.free_symbols.isdisjoint(self._counted)
 
     def fragment(self, stem: str, definition: str) -> str:
         """The name of a fragment: of an earlier one that is defined alike, else a new one.

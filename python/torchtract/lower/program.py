@@ -16,6 +16,7 @@ from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
 from torchtract.errors import CaptureError, LoweringError, UnsupportedOpError
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal
+from torchtract.lower.counts import settle_counts
 from torchtract.lower.dtypes import datum_type
 from torchtract.lower.pairs import fact_of_pairs, from_pairs, to_pairs
 from torchtract.lower.registry import Lowering, lowering_of
@@ -103,6 +104,11 @@ class _Walk:
                 self.values[node] = None  # a graph that torch.cond or the like may run
             elif node.op == "output":
                 self._finish(node)
+        for count in settle_counts(self.graph):
+            self.refusals["an output", count] = (
+                "its size depends on how many elements are picked, and not on which; "
+                "return something of these elements too"
+            )
         self._raise_refusals()
         return self.graph
 
@@ -159,6 +165,7 @@ class _Walk:
         self.graph.rename(value.name, name, len(self.graph.operations) - 1)
         self.graph.inputs.append(name)
         value = Value(in_tract.dtype, in_tract.shape, name)
+        self.builder.inputs.append(value)
         if not fact.dtype.is_complex:
             return value
         self.complex.append(name)

@@ -24,6 +24,7 @@ from torchtract.lower.ops import (
     linalg_lu,
     linalg_qr,
     matmul,
+    nonzero,
     norm,
     orthogonal,
     pad,
@@ -37,6 +38,7 @@ from torchtract.lower.ops import (
     shape,
     sort,
     special,
+    unique,
 )
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "linalg_lu",
     "linalg_qr",
     "matmul",
+    "nonzero",
     "norm",
     "orthogonal",
     "pad",
@@ -76,4 +79,5 @@ __all__ = [
     "shape",
     "sort",
     "special",
+    "unique",
 ]

@@ -10,7 +10,8 @@ from torch.utils._sympy.functions import FloorDiv, Max, Min
 from torch.utils._sympy.symbol import SymT, symbol_is_type
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import require, static_int
+from torchtract.lower.checks import static_int
+from torchtract.lower.ops.nonzero import picked_positions
 from torchtract.lower.ops.shape import axis_of, every
 from torchtract.lower.registry import lowers
 from torchtract.lower.simplify import is_nonnegative
@@ -23,6 +24,7 @@ __all__ = [
     "indexed_axes",
     "linear_position",
     "position_of",
+    "without_masks",
 ]
 
 aten = torch.ops.aten
@@ -176,6 +178,7 @@ def _gather_elements(b: Builder, x: Value, dim: int, index: Value) -> Value:
 @lowers(aten.index.Tensor)
 def index(b: Builder, x: Value, indices: list[Value | None]) -> Value:
     """index.Tensor(Tensor self, Tensor?[] indices) -> Tensor"""
+    x, indices = without_masks(b, x, indices)
     axes, places = indexed_axes(indices)
     if len(axes) == 1:  # tract counts negative ones from the end itself
         return _gather(b, x, axes[0], places[0])
@@ -187,17 +190,26 @@ def index(b: Builder, x: Value, indices: list[Value | None]) -> Value:
     return _gather(b, b.reshape(x, merged), first, position)
 
 
+def without_masks(
+    b: Builder, x: Value, indices: Sequence[Value | None]
+) -> tuple[Value, list[Value | None]]:
+    """The same parts of a tensor by positions, where axes that a mask covers are one axis."""
+    shape: list[Size] = []
+    places: list[Value | None] = []
+    axis = 0
+    for index in indices:
+        is_mask = index is not None and index.dtype in (torch.bool, torch.uint8)
+        covered = index.rank if index is not None and is_mask else 1
+        shape.append(volume(x.shape[axis : axis + covered]))
+        places.append(picked_positions(b, index) if index is not None and is_mask else index)
+        axis += covered
+    return b.reshape(x, [*shape, *x.shape[axis:]]), places
+
+
 def indexed_axes(indices: Sequence[Value | None]) -> tuple[list[int], list[Value]]:
     """The axes that tensors index, and those tensors."""
     axes = [axis for axis, index in enumerate(indices) if index is not None]
-    places = [index for index in indices if index is not None]
-    for place in places:
-        require(
-            place.dtype not in (torch.bool, torch.uint8),
-            "a mask picks as many elements as its values say, and tract needs to know "
-            "shapes ahead of a run",
-        )
-    return axes, places
+    return axes, [index for index in indices if index is not None]
 
 
 def axes_in_front(b: Builder, x: Value, axes: Sequence[int]) -> Value:

@@ -11,6 +11,7 @@ from torchtract.lower.ops.index import (
     from_start,
     indexed_axes,
     linear_position,
+    without_masks,
 )
 from torchtract.lower.ops.scatter import written
 from torchtract.lower.registry import lowers
@@ -32,6 +33,8 @@ def index_put(
     mask = indices[first]
     if mask is not None and mask.dtype == torch.bool and not any(indices[first + 1 :]):
         return _put_by_mask(b, x, first, mask, values, accumulate)
+    shape = x.shape
+    x, indices = without_masks(b, x, indices)
     axes, places = indexed_axes(indices)
     count = len(axes)
     index_shape = broadcast_shapes(*(p.shape for p in places))
@@ -46,7 +49,8 @@ def index_put(
     rows = b.reshape(values, [volume(index_shape), *others])
     result = written(b, flat, 0, position, rows, "add" if accumulate else None)
     order = [*axes, *(a for a in range(x.rank) if a not in axes)]
-    return b.transpose(b.reshape(result, front.shape), [order.index(a) for a in range(x.rank)])
+    result = b.transpose(b.reshape(result, front.shape), [order.index(a) for a in range(x.rank)])
+    return b.reshape(result, shape)
 
 
 def _put_by_mask(

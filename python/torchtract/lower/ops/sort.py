@@ -15,6 +15,8 @@ from torchtract.lower.ops.shape import axis_of
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Fact, Size, Value, size_of, volume
 
+__all__ = ["elements_at", "order_of"]
+
 aten = torch.ops.aten
 
 #: A number beyond all of float16 and float32.
@@ -24,7 +26,7 @@ _BEYOND_FLOAT32 = 1e300
 # Orders.
 
 
-def _order(b: Builder, x: Value, axis: int, k: Size, descending: bool) -> Value:
+def order_of(b: Builder, x: Value, axis: int, k: Size, descending: bool) -> Value:
     """Positions of the first `k` elements in order, equal ones as they stand, NaN the largest."""
     if x.dtype != torch.float64:
         return _first_positions(b, _key(b, x), axis, k, descending)
@@ -32,8 +34,8 @@ def _order(b: Builder, x: Value, axis: int, k: Size, descending: bool) -> Value:
     n, nan = x.shape[axis], isnan(b, x)
     numbers = b.where(nan, b.scalar(0, x.dtype), x)
     by_number = _first_positions(b, numbers, axis, n, descending)
-    is_nan = b.cast(_along(b, nan, axis, by_number), torch.uint8)
-    return _along(b, by_number, axis, _first_positions(b, is_nan, axis, k, descending))
+    is_nan = b.cast(elements_at(b, nan, axis, by_number), torch.uint8)
+    return elements_at(b, by_number, axis, _first_positions(b, is_nan, axis, k, descending))
 
 
 def _key(b: Builder, x: Value) -> Value:
@@ -58,14 +60,15 @@ def _first_positions(b: Builder, key: Value, axis: int, k: Size, largest: bool) 
     return b.emit("tract_core_dyn_slice", positions, 0, k, k, axis, like=like)
 
 
-def _along(b: Builder, x: Value, axis: int, positions: Value) -> Value:
+def elements_at(b: Builder, x: Value, axis: int, positions: Value) -> Value:
+    """The elements at these positions of an axis, which have the tensor's other axes."""
     like = x.of(shape=positions.shape)
     return b.emit("tract_core_gather_elements", x, positions, axis=axis, like=like)
 
 
 def _taken(b: Builder, x: Value, axis: int, positions: Value, keepdim: bool) -> tuple[Value, Value]:
     """The elements at one position of an axis, and these positions."""
-    values = _along(b, x, axis, positions)
+    values = elements_at(b, x, axis, positions)
     if keepdim:
         return values, positions
     return b.squeeze(values, [axis]), b.squeeze(positions, [axis])
@@ -99,8 +102,8 @@ def topk(
     """topk(Tensor self, SymInt k, int dim=-1, bool largest=True, bool sorted=True) -> ..."""
     axis = axis_of(dim, x.rank)
     x = _with_an_axis(b, x)
-    positions = _order(b, x, axis, k, largest)
-    values = _along(b, x, axis, positions)
+    positions = order_of(b, x, axis, k, largest)
+    values = elements_at(b, x, axis, positions)
     return b.reshape(values, b.results[0].shape), b.reshape(positions, b.results[1].shape)
 
 
@@ -112,7 +115,7 @@ def kthvalue(
     scalar, axis = x.rank == 0, axis_of(dim, x.rank)
     x = _with_an_axis(b, x)
     below = size_of(sympy.sympify(k) - 1)
-    positions = b.slice(_order(b, x, axis, k, False), axis, below, k)
+    positions = b.slice(order_of(b, x, axis, k, False), axis, below, k)
     return _taken(b, x, axis, positions, keepdim and not scalar)
 
 
@@ -136,7 +139,7 @@ def _register_median(packet: Any, skip_nan: bool) -> None:
 def _median(b: Builder, x: Value, axis: int, keepdim: bool, skip_nan: bool) -> tuple[Value, Value]:
     """The lower of two medians. NaN is the median of numbers with NaN, unless it is skipped."""
     n = x.shape[axis]
-    order = _order(b, x, axis, n, False)
+    order = order_of(b, x, axis, n, False)
     if not x.dtype.is_floating_point:
         middle = size_of(FloorDiv(sympy.sympify(n) - 1, 2))
         positions = b.slice(order, axis, middle, size_of(sympy.sympify(middle) + 1))
@@ -148,7 +151,7 @@ def _median(b: Builder, x: Value, axis: int, keepdim: bool, skip_nan: bool) -> t
     if not skip_nan:
         first_nan = b.binary("gt", nans, b.scalar(0, torch.int64), torch.bool)
         middle = b.where(first_nan, numbers, middle)
-    return _taken(b, x, axis, _along(b, order, axis, middle), keepdim)
+    return _taken(b, x, axis, elements_at(b, order, axis, middle), keepdim)
 
 
 _register_median(aten.median, skip_nan=False)
@@ -162,14 +165,14 @@ def mode(b: Builder, x: Value, dim: int = -1, keepdim: bool = False) -> tuple[Va
     scalar, axis = x.rank == 0, axis_of(dim, x.rank)
     x = _with_an_axis(b, x)
     # In order, the first of the most frequent is the smallest of them.
-    ordered = _along(b, x, axis, _order(b, x, axis, x.shape[axis], False))
+    ordered = elements_at(b, x, axis, order_of(b, x, axis, x.shape[axis], False))
     pairs = b.binary(
         "eq", b.unsqueeze(ordered, [axis]), b.unsqueeze(ordered, [axis + 1]), torch.bool
     )
     counts = b.reduce("sum_reduce", b.cast(pairs, torch.int64), [axis])
     like = counts.of(shape=[*x.shape[:axis], 1, *x.shape[axis + 1 :]])
     first = b.emit("argmax_reduce", counts, axes=[axis], like=like)
-    same = b.binary("eq", x, _along(b, ordered, axis, first), torch.bool)
+    same = b.binary("eq", x, elements_at(b, ordered, axis, first), torch.bool)
     last = b.emit(
         "tract_core_argmax_reduce_last", b.cast(same, torch.uint8), axes=[axis], like=like
     )
@@ -192,7 +195,7 @@ def searchsorted(
     """searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, ...)"""
     sequence = sorted_sequence
     if sorter is not None:
-        sequence = _along(b, sequence, sequence.rank - 1, sorter)
+        sequence = elements_at(b, sequence, sequence.rank - 1, sorter)
     return _count_ahead(b, sequence, x, right or side == "right")
 
 
