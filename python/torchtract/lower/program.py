@@ -201,8 +201,7 @@ class _Walk:
         before = sum(not isinstance(value, torch.Tensor) for value in known[:index])
         value = self.values[call][index - before]
         if isinstance(value, Value) and value.unusable and node.users:
-            refusal = Refusal(value.unusable)
-            told = self._in_user_terms(refusal)
+            told = self._in_user_terms(value.unusable)
             self.refusals.setdefault((source_line(call), origin(call)), told)
         return value
 
