@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import SymInt, Tensor
 
-from torchtract.factorizations import geqrf
+from torchtract.capture.matrix_calls import MATRIX_CALLS
 
 __all__ = ["REPLACEMENTS"]
 
@@ -126,29 +126,6 @@ def _kron(x: Tensor, other: Tensor) -> Any:
     return (columns * rows).reshape(sizes)
 
 
-def _cov(x: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
-    rows = x if x.dim() == 2 else x.unsqueeze(0)
-    # One row gives a number and more give a matrix: their count has to be known.
-    count, length = list[Any](rows.shape) if rows.dim() == 2 else (0, 0)
-    if isinstance(count, SymInt) or not isinstance(length, SymInt):
-        return NotImplemented
-    if fweights is not None or aweights is not None:
-        return NotImplemented
-    rows = rows - rows.mean(1, keepdim=True)
-    degrees = torch.ones_like(rows[0]).sum() - correction
-    result = rows @ rows.mT / degrees.clamp(min=0)
-    return result[0, 0] if count == 1 else result
-
-
-def _corrcoef(x: Tensor) -> Any:
-    result = _cov(x)
-    if result is NotImplemented or result.dim() == 0:
-        return result if result is NotImplemented else result / result
-    spread = result.diagonal().sqrt()
-    result = result / spread[:, None] / spread
-    return torch.where(result.abs() > 1, result.sign(), result)  # NaN stays
-
-
 def _embedding_bag(
     x: Tensor,
     weight: Tensor,
@@ -208,13 +185,8 @@ REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.Tensor.tensor_split: _tensor_split,
     torch.take_along_dim: _take_along_dim,
     torch.Tensor.take_along_dim: _take_along_dim,
-    torch.cov: _cov,
-    torch.Tensor.cov: _cov,
-    torch.corrcoef: _corrcoef,
-    torch.Tensor.corrcoef: _corrcoef,
     F.embedding_bag: _embedding_bag,
-    torch.geqrf: geqrf,
-    torch.Tensor.geqrf: geqrf,
     torch.kron: _kron,
     torch.Tensor.kron: _kron,
+    **MATRIX_CALLS,
 }

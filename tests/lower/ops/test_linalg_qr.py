@@ -42,6 +42,13 @@ def test_factors_of_float64(size: float) -> None:
     export_and_compare(torch.geqrf, x, rtol=1e-12, atol=1e-12 * size)
 
 
+def test_columns_of_unlike_lengths() -> None:
+    x = uniform(2, 4, 4).double() * 10.0 ** torch.tensor([0.0, -170, 200, -290]).double()
+    export_and_compare(
+        lambda x: (linalg.qr(x).Q, linalg.qr(x).R / x.abs().amax(1, True)), x, atol=1e-12
+    )
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (4, 4), (5, 3), (3, 5), (3, 0)], ids=str)
 def test_reflections(shape: tuple[int, int]) -> None:
     def reflections(x: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -11,6 +11,7 @@ from torchtract.lower.checks import require, static_int
 from torchtract.lower.value import Fact, Value, broadcast_shapes
 
 __all__ = [
+    "LARGEST_IN_LOOPS",
     "batched",
     "column",
     "first_true",
@@ -18,8 +19,8 @@ __all__ = [
     "number",
     "order_of",
     "row",
+    "scalar_matrix",
     "scalars",
-    "scaled",
     "sides_of",
     "turned",
     "unit",
@@ -29,48 +30,29 @@ __all__ = [
 #: Rows or columns beyond which a file of so many operations would be no help.
 _LARGEST = 32
 
-#: Exponents of two beyond which matrices are scaled, and of what scales them.
-_EXTREME, _SCALE = 400, 600
+#: Rows or columns beyond which loops would take seconds.
+LARGEST_IN_LOOPS = 64
 
 
-def order_of(x: Value) -> int:
+def order_of(x: Value, largest: int = _LARGEST) -> int:
     """The number of rows of square matrices."""
     order = static_int(x.shape[-1], "the number of rows")
-    require(order <= _LARGEST, f"matrices of more than {_LARGEST} rows have no lowering")
+    require(order <= largest, f"matrices of more than {largest} rows have no lowering")
     return order
 
 
-def sides_of(x: Value) -> tuple[int, int]:
+def sides_of(x: Value, largest: int = _LARGEST) -> tuple[int, int]:
     """The numbers of rows and of columns, of which the smaller is the number of steps."""
     rows = static_int(x.shape[-2], "the number of rows")
     columns = static_int(x.shape[-1], "the number of columns")
     least = min(rows, columns)
-    require(
-        least <= _LARGEST,
-        f"matrices of more than {_LARGEST} rows and columns have no lowering",
-    )
+    require(least <= largest, f"matrices of more than {largest} rows and columns have no lowering")
     return rows, columns
 
 
 def wide(b: Builder, x: Value) -> Value:
     """The matrices in float64."""
     return b.cast(x, torch.float64)
-
-
-def scaled(b: Builder, x: Value) -> tuple[Value, Value | None]:
-    """The matrices in float64, multiplied so that squares neither overflow nor vanish; by what.
-
-    By powers of two, which change no digit. Nothing in float32 is that large or small.
-    """
-    if x.dtype != torch.float64:
-        return wide(b, x), None
-    axes = [x.rank - 2, x.rank - 1]
-    largest = b.reduce("max_reduce", b.emit("abs", x), axes, keepdim=True)
-    is_small = b.binary("lt", largest, number(b, 2.0**-_EXTREME), torch.bool)
-    is_large = b.binary("gt", largest, number(b, 2.0**_EXTREME), torch.bool)
-    scale = b.where(is_small, number(b, 2.0**_SCALE), number(b, 1))
-    scale = b.where(is_large, number(b, 2.0**-_SCALE), scale)
-    return b.binary("mul", x, scale), scale
 
 
 def number(b: Builder, value: float) -> Value:
@@ -82,6 +64,11 @@ def unit(b: Builder, order: int, like: Value) -> Value:
     """A unit matrix for each of the matrices."""
     matrix = b.constant(torch.eye(order, dtype=torch.float64))
     return b.broadcast(matrix, [*like.shape[:-2], order, order])
+
+
+def scalar_matrix(b: Builder, value: float, like: Value) -> Value:
+    """A number of float64 with as many axes as the matrices."""
+    return b.constant(torch.full([1] * like.rank, value, dtype=torch.float64))
 
 
 def column(b: Builder, x: Value, k: int) -> Value:

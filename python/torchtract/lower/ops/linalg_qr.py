@@ -17,7 +17,6 @@ from torchtract.lower.ops.linalg_matrices import (
     is_row,
     number,
     row,
-    scaled,
     sides_of,
     turned,
     unit,
@@ -30,6 +29,9 @@ aten = torch.ops.aten
 
 #: v, [..., rows, 1], and tau, [..., 1, 1].
 Reflection = tuple[Value, Value]
+
+#: What tract 0.23.9 can still divide by: it multiplies by a reciprocal.
+_TINY = 1e-307
 
 
 def reflected(b: Builder, x: Value, reflections: Iterable[Reflection]) -> Value:
@@ -55,8 +57,10 @@ def reflections_of(b: Builder, x: Value) -> tuple[Value, list[Reflection]]:
 
 def _reflection(b: Builder, x: Value, k: int) -> Reflection:
     """What makes a column, from row k on, a multiple of a unit vector."""
-    rows, alpha, none = sides_of(x)[0], row(b, x, k), number(b, 0)
-    below = b.where(b.constant(torch.arange(rows)[:, None] > k), x, none)
+    rows, none = sides_of(x)[0], number(b, 0)
+    x = _comparable(b, b.where(b.constant(torch.arange(rows)[:, None] >= k), x, none))
+    alpha = row(b, x, k)
+    below = b.where(is_row(b, k, rows), none, x)
     squares = b.reduce("sum_reduce", b.binary("mul", below, below), [x.rank - 2], keepdim=True)
     norm = b.emit("sqrt", b.binary("add", b.binary("mul", alpha, alpha), squares))
     beta = b.where(b.binary("lt", alpha, none, torch.bool), norm, b.emit("neg", norm))
@@ -65,6 +69,13 @@ def _reflection(b: Builder, x: Value, k: int) -> Reflection:
     length = b.where(there, number(b, 1), b.binary("sub", alpha, beta))
     v = b.where(is_row(b, k, rows), number(b, 1), b.binary("div", below, length))
     return v, b.where(there, none, tau)
+
+
+def _comparable(b: Builder, x: Value) -> Value:
+    """Columns whose squares neither overflow nor vanish; their reflections are the same."""
+    largest = b.reduce("max_reduce", b.emit("abs", x), [x.rank - 2], keepdim=True)
+    usual = b.binary("lt", number(b, _TINY), largest, torch.bool)
+    return b.binary("div", x, b.where(usual, largest, number(b, 1)))
 
 
 def _reflections_from(b: Builder, x: Value, tau: Value) -> list[Reflection]:
@@ -93,10 +104,8 @@ def linalg_qr(b: Builder, A: Value, mode: str = "reduced") -> tuple[Value, Value
     q, r = b.results
     if 0 in A.shape[-2:]:
         return _nothing(b, q), b.full(0, r.dtype, r.shape)
-    x, scale = scaled(b, A)
-    x, found = reflections_of(b, x)
+    x, found = reflections_of(b, wide(b, A))
     upper = b.slice(_upper(b, x, number(b, 0)), x.rank - 2, 0, int(r.shape[-2]))
-    upper = b.binary("div", upper, scale) if scale else upper
     if mode == "r":
         return b.full(0, q.dtype, q.shape), b.cast(upper, r.dtype)
     orthogonal = b.slice(unit(b, sides_of(A)[0], x), x.rank - 1, 0, int(q.shape[-1]))
@@ -118,9 +127,7 @@ def geqrf(b: Builder, x: Value) -> tuple[Value, Value]:
     factors, taus = b.results
     if 0 in x.shape[-2:]:
         return x, b.full(0, taus.dtype, taus.shape)
-    done, scale = scaled(b, x)
-    done, found = reflections_of(b, done)
-    done = b.binary("div", done, scale) if scale else done
+    done, found = reflections_of(b, wide(b, x))
     rows, columns = sides_of(x)
     like = Fact(torch.float64, (*x.shape[:-2], 1, 1))
     columns_of_v = [v for v, _ in found]
