@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, ParamSpec, SupportsIndex, TypeVar
 
 import torch
 
@@ -31,6 +33,22 @@ __all__ = ["TractNNEF", "export_model_to_nnef"]
 log = logging.getLogger(__name__)
 
 _EXTENSIONS = ("tract_assert ", "tract_symbol ", "tract_registry ", "KHR_")
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+#: Torch traces one module at a time: it changes `torch.nn.Module` for all threads meanwhile.
+_TRACING = threading.RLock()
+
+
+def _one_at_a_time(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    @functools.wraps(function)
+    def locked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with _TRACING:
+            return function(*args, **kwargs)
+
+    return locked
 
 
 @dataclass(frozen=True)
@@ -79,6 +97,7 @@ class TractNNEF:
         return schema.EMBEDDED
 
 
+@_one_at_a_time
 def export_model_to_nnef(
     model: torch.nn.Module,
     args: torch.Tensor | Sequence[Any],
@@ -93,6 +112,8 @@ def export_model_to_nnef(
     custom_extensions: Iterable[str] | None = None,
 ) -> Path:
     """Write a PyTorch module as an NNEF archive that tract loads.
+
+    Threads that export at the same time take turns.
 
     Args:
         model: the module, in evaluation mode.

@@ -12,7 +12,7 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,6 +55,7 @@ class ModuleCall:
         weights: names of its parameters and buffers.
         leaves: its arguments, flattened; Tensor and SymInt stand for tensors and whole numbers.
         structure: how to put them together again.
+        tracing: what keeps sizes symbolic in its code.
         outputs: what it returned, flattened likewise.
         output_structure: how to put that together again.
     """
@@ -65,6 +66,7 @@ class ModuleCall:
     weights: Sequence[str]
     leaves: Sequence[Any]
     structure: pytree.TreeSpec
+    tracing: Callable[[], AbstractContextManager[None]]
     outputs: Sequence[Any] = ()
     output_structure: pytree.TreeSpec = field(default_factory=pytree.treespec_leaf)
 
@@ -76,6 +78,13 @@ class ModuleCall:
         leaves = [next(given[x]) if isinstance(x, type) else x for x in self.leaves]
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
         return args, kwargs
+
+    def shapes(
+        self, tensors: Sequence[Tensor], weights: Sequence[Tensor], sizes: Sequence[Any]
+    ) -> list[Tensor]:
+        """The same for tensors without data, while its caller is traced."""
+        with self.tracing():  # torch sets it aside for the operators that it calls
+            return self.compute(tensors, weights, sizes)
 
     def compute(
         self, tensors: Sequence[Tensor], weights: Sequence[Tensor], sizes: Sequence[Any]
@@ -209,7 +218,7 @@ def _defined(module_class: type[torch.nn.Module]) -> OpOverload:
         return call_of(call).compute(tensors, weights, sizes)
 
     operator.register_fake(
-        lambda tensors, weights, sizes, call: call_of(call).compute(tensors, weights, sizes)
+        lambda tensors, weights, sizes, call: call_of(call).shapes(tensors, weights, sizes)
     )
     overload: OpOverload = getattr(library, name).default
     return overload
@@ -217,7 +226,10 @@ def _defined(module_class: type[torch.nn.Module]) -> OpOverload:
 
 @contextmanager
 def whole_modules(
-    model: torch.nn.Module, whole: Mapping[torch.nn.Module, OpOverload], calls: list[ModuleCall]
+    model: torch.nn.Module,
+    whole: Mapping[torch.nn.Module, OpOverload],
+    calls: list[ModuleCall],
+    tracing: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[None]:
     """Make each call of some modules one call of an operator.
 
@@ -225,6 +237,7 @@ def whole_modules(
         model: what is traced.
         whole: the modules, and the operator of each.
         calls: keeps the calls, which a program refers to only by number.
+        tracing: what keeps sizes symbolic in their code.
 
     Raises:
         CaptureError: such a module gets or returns what an operator can't, or writes to its
@@ -233,7 +246,8 @@ def whole_modules(
     paths = {module: path for path, module in model.named_modules()}
     with ExitStack() as stack:
         for module, operator in whole.items():
-            forward = _whole(module, paths[module], operator, calls)
+            make = functools.partial(ModuleCall, module, paths[module], tracing=tracing)
+            forward = _whole(module, make, operator, calls)
             stack.enter_context(patch.object(module, "forward", forward))
         outside = _WHOLE.set(frozenset(map(id, whole)))
         try:
@@ -243,7 +257,10 @@ def whole_modules(
 
 
 def _whole(
-    module: torch.nn.Module, path: str, operator: OpOverload, calls: list[ModuleCall]
+    module: torch.nn.Module,
+    make: Callable[..., ModuleCall],
+    operator: OpOverload,
+    calls: list[ModuleCall],
 ) -> Callable[..., Any]:
     original, names = module.forward, tuple(_weights(module))
 
@@ -254,7 +271,7 @@ def _whole(
         register_dataclasses((args, kwargs))
         leaves, structure = pytree.tree_flatten((args, kwargs))
         kinds = [_kind(leaf) for leaf in leaves]
-        call = ModuleCall(module, path, original, names, kinds, structure)
+        call = make(original, names, kinds, structure)
         call.check_arguments()
         calls.append(call)
         number = next(_NUMBERS)

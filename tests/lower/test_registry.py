@@ -27,8 +27,13 @@ def test_a_parameter_that_the_schema_lacks_is_refused() -> None:
             raise NotImplementedError
 
 
+def test_a_parameter_that_each_call_gives_is_needed() -> None:
+    with pytest.raises(LoweringError, match=r"no parameter 'dim', which each call gives"):
+        lowers(aten.cummax.default)(lambda _, x: x)
+
+
 def test_a_packet_is_no_overload() -> None:
-    with pytest.raises(LoweringError, match="names no overload"):
+    with pytest.raises(LoweringError, match=r"names no overload; .* aten\.cummin\.default"):
         lowers(aten.cummin)(lambda _, x: x)  # type: ignore[arg-type]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness import export, export_and_compare
+from lower.scaled import Model, Scaled, ScaledTwice, lower_scaled
 from torchtract import TractNNEF, export_model_to_nnef
 from torchtract.errors import LoweringError, MismatchError, UnsupportedOpError
 from torchtract.lower import Builder, Value, lowers_module, require, scoped_lowerings
@@ -18,27 +19,6 @@ from torchtract.lower.value import Size
 X = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
 AXES = {"x": {0: "B", 1: "S"}}
 SIZES = ({"B": 1, "S": 1}, {"B": 4, "S": 9})
-
-
-class Scaled(nn.Module):
-    """A module whose forward can't be traced, so that only its lowering can have been used."""
-
-    offset: Tensor
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(size))
-        self.register_buffer("offset", torch.randn(size))
-        self.factor = 3
-
-    def forward(self, x: Tensor, *, power: int = 1) -> Tensor:
-        scaled = torch.cummax(x * self.weight, -1).values.cummin(-1).values
-        entropy: Tensor = self.factor**power * torch.special.entr(scaled.sigmoid())
-        return entropy + self.offset
-
-
-class ScaledTwice(Scaled):
-    pass
 
 
 class Split(nn.Module):
@@ -51,36 +31,6 @@ def registrations() -> Iterator[None]:
     """Takes back what a test registers."""
     with scoped_lowerings():
         yield
-
-
-def lower_scaled(factor: float = 1.0) -> list[nn.Module]:
-    met: list[nn.Module] = []
-
-    @lowers_module(Scaled)
-    def scaled(b: Builder, module: Scaled, x: Value, *, power: int = 1) -> Value:
-        met.append(module)
-        scaled = b.binary("mul", x, b.constant(module.weight))
-        steps = [b.slice(scaled, 2, i, i + 1) for i in range(4)]
-        for i in range(1, 4):
-            steps[i] = b.binary("max", steps[i - 1], steps[i])
-        s = b.emit("sigmoid", steps[0])  # what rises never falls: the least is the first
-        entropy = b.emit("neg", b.binary("mul", s, b.emit("log", s)))
-        times = b.scalar(factor * module.factor**power, x.dtype)
-        return b.binary("add", b.binary("mul", entropy, times), b.constant(module.offset))
-
-    return met
-
-
-class Model(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(Scaled(4), nn.Tanh(), ScaledTwice(4))
-        self.shared = self.blocks[0]
-
-    def forward(self, x: Tensor) -> Tensor:
-        first: Tensor = self.shared(self.blocks(x), power=2)
-        second: Tensor = self.blocks[2](x)
-        return first - second
 
 
 def test_modules_of_a_class_and_its_subclasses_are_lowered_whole() -> None:
@@ -167,5 +117,5 @@ def test_a_refusal_names_class_and_line() -> None:
         require(power == 1, f"power={power} is not written yet")
         return x
 
-    with pytest.raises(UnsupportedOpError, match=r"test_whole_modules\.py:\d+.*Scaled.*power=2"):
+    with pytest.raises(UnsupportedOpError, match=r"scaled\.py:\d+.*Scaled.*power=2"):
         export(Model().eval(), X)

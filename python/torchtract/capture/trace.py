@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -34,6 +35,12 @@ from torchtract.sizes import resize
 from torchtract.whole_modules import ModuleCall, whole_modules
 
 __all__ = ["Tracer", "silent_refusals"]
+
+
+# What torch says of an operator of the user's that has no function for tensors without data.
+_OPERATOR_WITHOUT_SHAPES = re.compile(
+    r"There was no fake impl registered for <CustomOpDef\((\w+)::(\w+)\)>|(\w+)\.(\w+)\.\w+$"
+)
 
 
 @contextmanager
@@ -93,6 +100,12 @@ class _SizesStaySymbolic(TorchFunctionMode):
         replacement = REPLACEMENTS.get(func)
         result = replacement(*args, **kwargs) if replacement else NotImplemented
         return func(*args, **kwargs) if result is NotImplemented else result
+
+
+@contextmanager
+def _sizes_stay_symbolic() -> Iterator[None]:
+    with _SizesStaySymbolic(), whole_recurrent_layers():
+        yield
 
 
 @dataclass(frozen=True)
@@ -160,7 +173,7 @@ class Tracer:
             _zero_and_one(self.may_be_empty),
             _SizesStaySymbolic(),
             symbolic_math(),
-            whole_modules(self.model, self.whole, self.calls),
+            whole_modules(self.model, self.whole, self.calls, _sizes_stay_symbolic),
             whole_recurrent_layers(),
             known_outputs(self.model),
         ):
@@ -169,8 +182,18 @@ class Tracer:
     def _refusal(self, error: Exception) -> CaptureError:
         line = user_line(traceback.extract_tb(error.__traceback__))
         reason = str(error).strip().split("\n\n")[0]
+        where = line or type(self.model).__name__
+        shapeless = _OPERATOR_WITHOUT_SHAPES.match(reason)
+        if shapeless:
+            name = "::".join(part for part in shapeless.groups() if part)
+            return CaptureError(
+                f"{where}: {name} can't be captured by torch.export, since nothing says what "
+                "shape it gives; say so in a function under "
+                f'@torch.library.register_fake("{name}").',
+                source=line or None,
+            )
         return CaptureError(
-            f"{line or type(self.model).__name__}: can't be captured as one graph by "
+            f"{where}: can't be captured as one graph by "
             f"torch.export, since {reason}\nRewrite this with tensor operations whose shapes "
             "and flow don't depend on the tensors' values, or leave it out of the module.",
             source=line or None,

@@ -11,6 +11,7 @@ from torch.utils._sympy.functions import Max, Min
 
 from torchtract.lower.checks import Refusal
 from torchtract.lower.rounding import rounded_toward_zero
+from torchtract.lower.simplify import as_divisions
 from torchtract.lower.value import Size
 
 __all__ = ["dim_text"]
@@ -95,4 +96,4 @@ def dim_text(size: Size, symbols: Mapping[sympy.Symbol, str]) -> str:
     """
     if isinstance(size, int):
         return str(size)
-    return str(_DimPrinter(symbols).doprint(rounded_toward_zero(size)))
+    return str(_DimPrinter(symbols).doprint(rounded_toward_zero(as_divisions(size))))

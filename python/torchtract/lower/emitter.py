@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import sympy
 import torch
 
+from torchtract.errors import FormatError
 from torchtract.lower.dims import dim_text
 from torchtract.lower.dtypes import datum_type
 from torchtract.lower.scalars import computed_scalar, is_whole
@@ -114,10 +116,13 @@ class Emitter:
         """One operation with one result.
 
         Args:
-            op: its NNEF name.
+            op: its NNEF name, or that of a fragment.
             operands: its first arguments, in the schema's order.
             like: element type and shape of the result, by default the first operand's.
             attributes: further arguments by name. `None` leaves one out.
+
+        Raises:
+            FormatError: tract has no such operator, or none with such a parameter.
         """
         fact = like or next(o for o in operands if isinstance(o, Value))
         return self.emit_many(op, *operands, results=[fact], **attributes)[0]
@@ -134,7 +139,12 @@ class Emitter:
 
         An operation that is in the graph already is not written a second time.
         """
-        parameters = parameters_of(op) if operands else ()
+        parameters = self._parameters(op)
+        if len(operands) > len(parameters) or not attributes.keys() <= set(parameters):
+            raise FormatError(
+                f"{op}({', '.join(parameters)}): can't be called with {len(operands)} operands and "
+                f"{', '.join(attributes) or 'no attributes'}; these are its parameters."
+            )
         named = dict(zip(parameters, operands, strict=False)) | attributes
         arguments = {k: self._argument(v) for k, v in named.items() if v is not None}
         key = repr((op, arguments, [(fact.dtype, fact.shape) for fact in results]))
@@ -142,6 +152,12 @@ class Emitter:
             self._emitted[key] = self._append(op, arguments, results, outputs_as_list)
             self._fresh.append(key)
         return self._emitted[key]
+
+    def _parameters(self, op: str) -> Sequence[str]:
+        if op not in self.graph.fragments:
+            return parameters_of(op)
+        declared = self.graph.fragments[op].partition("->")[0]
+        return re.findall(r"[(,]\s*(\w+)\s*:", declared)
 
     def _append(
         self,
@@ -219,13 +235,14 @@ class Emitter:
         """The name of a fragment: of an earlier one that is defined alike, else a new one.
 
         Args:
-            stem: what its name begins with.
+            stem: what its name begins with. It is never called like an operator of tract's,
+                which it would stand for in the whole graph.
             definition: its NNEF text from the parameters on: `(x: ...) -> (y: ...) {...}`.
         """
         for name, text in self.graph.fragments.items():
             if text == f"fragment {name}{definition}":
                 return name
-        name = self._names.unique(stem)
+        name = self._names.unique(f"{stem}_fragment" if schema.is_operator(stem) else stem)
         self.graph.fragments[name] = f"fragment {name}{definition}"
         return name
 

@@ -11,7 +11,7 @@ import functools
 import sympy
 from torch.utils._sympy.functions import FloorDiv, Max, Min, Mod, PythonMod
 
-__all__ = ["is_nonnegative", "simplest"]
+__all__ = ["as_divisions", "is_nonnegative", "simplest"]
 
 _ROUNDED = (FloorDiv, Mod, PythonMod, Min, Max)
 
@@ -23,6 +23,7 @@ def simplest(size: sympy.Expr) -> sympy.Expr:
     Remainders become divisions, divisions lose what they divide evenly, and minima and maxima
     lose what can't be their value.
     """
+    size = as_divisions(size)
     if not size.has(*_ROUNDED):
         return size
     parts = [simplest(part) for part in size.args]
@@ -36,6 +37,22 @@ def simplest(size: sympy.Expr) -> sympy.Expr:
         case sympy.Add() | sympy.Mul() | sympy.Pow():
             return sympy.expand(size.func(*parts))
     return size.func(*parts)
+
+
+def as_divisions(size: sympy.Expr) -> sympy.Expr:
+    """The same size with torch's divisions where Python's `//` and `%` made sympy's roundings."""
+    if not size.has(sympy.floor, sympy.ceiling, sympy.Mod):
+        return size
+    size = size.replace(sympy.Mod, lambda x, y: x - y * sympy.floor(x / y))
+    size = size.replace(sympy.ceiling, lambda x: -sympy.floor(-x))
+    return size.replace(sympy.floor, _floor)
+
+
+def _floor(quotient: sympy.Expr) -> sympy.Expr:
+    base, divisor = sympy.fraction(sympy.together(quotient))
+    if base.is_integer and _is_divisor(divisor):
+        return FloorDiv(base, divisor)
+    return sympy.floor(quotient)
 
 
 def _is_divisor(size: sympy.Expr) -> bool:

@@ -16,6 +16,7 @@ __all__ = [
     "MULTIPLES",
     "check_graph",
     "check_version",
+    "is_operator",
     "known_versions",
     "knows",
     "name_in",
@@ -80,6 +81,11 @@ def check_version(version: str) -> None:
 def knows(version: str, op: str) -> bool:
     """Whether that version of tract has an operator."""
     return not any(_problems(op, (), version))
+
+
+def is_operator(name: str) -> bool:
+    """Whether tract has an operator of this name, in some version."""
+    return name in _OPERATORS
 
 
 def parameters_of(op: str) -> tuple[str, ...]:
