@@ -156,7 +156,7 @@ class _RefusedWrites(TorchDispatchMode):
     """Refuses what a module writes to tensors that are not of its own making."""
 
     def __init__(self, call: ModuleCall, owners: Mapping[int, str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.call = call
         self.owners = owners
 
@@ -173,7 +173,8 @@ class _RefusedWrites(TorchDispatchMode):
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata  # noqa: SLF001  (shared by all views of a tensor)
+    address: int = tensor.untyped_storage()._cdata  # noqa: SLF001  (one for all views of a tensor)
+    return address
 
 
 def call_of(number: int) -> ModuleCall:

@@ -26,7 +26,7 @@ def registrations() -> Iterator[None]:
 
 def function_of(overload: Any) -> Callable[..., Any] | None:
     lowering = lowering_of(overload)
-    return lowering and lowering.function
+    return None if lowering is None else lowering.function
 
 
 def first(_: Any, values: Any, addends: Any) -> Any:

@@ -102,7 +102,8 @@ def test_parameters_that_forward_lacks_are_refused(lowering: Any, told: str) -> 
 
 class Any_(nn.Module):  # noqa: N801
     def forward(self, *xs: Tensor, **more: Any) -> Tensor:
-        return torch.cat(xs) * more["by"]
+        joined: Tensor = torch.cat(xs) * more["by"]
+        return joined
 
 
 class OfAny(nn.Module):
@@ -132,7 +133,7 @@ def test_what_computes_otherwise_is_traced_as_usual() -> None:
     met = lower_scaled()
     export_and_compare(Held(Other(4)).eval(), X)
     patched = Scaled(4).eval()
-    patched.forward = lambda x: x.cos()  # type: ignore[method-assign, assignment]
+    patched.forward = torch.cos  # type: ignore[method-assign, assignment]
     export_and_compare(Held(patched), X)
     assert not met
 
@@ -159,7 +160,8 @@ class Deep(nn.Module):
         self.lstm = nn.LSTM(4, 3, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return 0 * self.lstm(self.scaled(x))[0] + x[..., :3]
+        result: Tensor = 0 * self.lstm(self.scaled(x))[0] + x[..., :3]
+        return result
 
 
 def test_modules_in_a_whole_one_are_part_of_it() -> None:

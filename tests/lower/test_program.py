@@ -46,7 +46,8 @@ def test_every_refusal_is_listed_with_its_line() -> None:
     class Odd(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             y = torch.linalg.eigvalsh(x)
-            return unlowered(y)
+            z: torch.Tensor = unlowered(y)
+            return z
 
     with pytest.raises(UnsupportedOpError) as refusal:
         export(Odd(), torch.eye(3))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import torch
+from torch._library.custom_ops import CustomOpDef
 from torch._ops import OpOverload, OpOverloadPacket
 
 from torchtract.errors import LoweringError
@@ -67,7 +67,7 @@ _INERT = frozenset({"device", "pin_memory", "layout", "memory_format", "non_bloc
 
 
 def lowers(
-    *operators: OpOverload | torch.library.CustomOpDef,
+    *operators: OpOverload | CustomOpDef,
     of_complex: bool = False,
     replace: bool = False,
 ) -> Callable[[_Function], _Function]:
@@ -112,7 +112,7 @@ def registered() -> frozenset[OpOverload]:
 
 
 def _overload_of(operator: Any) -> OpOverload:
-    if isinstance(operator, torch.library.CustomOpDef):
+    if isinstance(operator, CustomOpDef):
         operator = operator._opoverload  # noqa: SLF001  (or by its name, which is private too)
     if not isinstance(operator, OpOverload):
         raise LoweringError(
