@@ -13,6 +13,8 @@ from unittest.mock import patch
 
 import sympy
 import torch
+from torch._dynamo.source import TensorProperty, TensorPropertySource
+from torch._export import non_strict_utils
 from torch._ops import OpOverload
 from torch._subclasses import fake_tensor
 from torch.export import Dim, ExportedProgram, ShapesCollection, _trace
@@ -63,6 +65,45 @@ def _symbol_that_can_be_zero(kind: Any, index: int, **assumptions: Any) -> sympy
     if assumptions.pop("positive", None):
         assumptions["nonnegative"] = True
     return make_symbol(kind, index, **assumptions)
+
+
+@contextmanager
+def _one_symbol_of_a_name(axes: Mapping[int, Mapping[int, str]]) -> Iterator[None]:
+    """Give axes of one name one symbol: torch makes one for each, and learns of it by guards.
+
+    What it learns depends on the order: where `y` has S rows, `x[:64] + y` would make S of `y`
+    `min(64, S)`.
+
+    Args:
+        axes: by id of a tensor, the name of each of its dynamic axes.
+    """
+    fakify, create = non_strict_utils.fakify, symbolic_shapes.ShapeEnv.create_symbol
+    of_tensor: Mapping[int, str] = {}
+    made: dict[str, sympy.Expr] = {}
+
+    def one_by_one(mode: Any, path: Any, leaf: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal of_tensor
+        of_tensor = axes.get(id(leaf), {})
+        try:
+            return fakify(mode, path, leaf, *args, **kwargs)
+        finally:
+            of_tensor = {}
+
+    def symbol(env: Any, size: Any, source: Any, *args: Any, **kwargs: Any) -> sympy.Expr:
+        of_size = isinstance(source, TensorPropertySource) and source.prop is TensorProperty.SIZE
+        name = of_tensor.get(source.idx, "") if of_size else ""
+        if name not in made:
+            result = create(env, size, source, *args, **kwargs)
+            return made.setdefault(name, result) if name else result
+        env.source_to_var[source.name] = made[name]
+        env.var_to_sources[made[name]].append(source)
+        return made[name]
+
+    with (
+        patch.object(non_strict_utils, "fakify", one_by_one),
+        patch.object(symbolic_shapes.ShapeEnv, "create_symbol", symbol),
+    ):
+        yield
 
 
 def _frames_of_user(_tracer: Any, stack: traceback.StackSummary) -> traceback.StackSummary:
@@ -142,6 +183,7 @@ class Tracer:
         """
         leaves = list(self.leaves)
         shapes = ShapesCollection()
+        named: dict[int, Mapping[int, str]] = {}
         for name, position in self.inputs.items():
             axes = self.axes.get(name, {})
             wanted = {axis: sizes[symbol] for axis, symbol in axes.items() if symbol in sizes}
@@ -149,9 +191,14 @@ class Tracer:
             leaves[position] = resize(leaves[position], wanted).detach()
             if axes:
                 shapes[leaves[position]] = dict.fromkeys(axes, Dim.AUTO)
+                named[id(leaves[position])] = axes
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
         try:
-            with self._tracing(), known_keywords(self.model, kwargs):
+            with (
+                self._tracing(),
+                _one_symbol_of_a_name(named),
+                known_keywords(self.model, kwargs),
+            ):
                 dynamic = shapes.dynamic_shapes(self.model, args, kwargs) if self.axes else None
                 return torch.export.export(
                     self.model, args, kwargs, dynamic_shapes=dynamic, strict=False
