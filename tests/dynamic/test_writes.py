@@ -163,7 +163,7 @@ ROWS = [
         "masked_fill_", lambda x, m: x.clone().masked_fill_(m[..., None], -1e9), X, masks("B", "S")
     ),
     row("x[m] = 0 by another", _assigned, X, masks("B", "S")),
-    row("x[m] = y[m]", _picked, X, masks("B", "S"), refused="mask"),
+    row("x[m] = y[m]", _picked, X, masks("B", "S")),
     row("index_fill_", written(lambda y: y.index_fill_(1, torch.tensor([0]), 3.0)), X),
     row(
         "scatter_",

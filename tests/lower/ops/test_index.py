@@ -10,7 +10,6 @@ import torch
 
 from harness import export_and_compare
 from lower.ops.inputs import integers, uniform
-from torchtract.errors import UnsupportedOpError
 
 Function = Callable[..., Any]
 
@@ -148,11 +147,6 @@ def test_other_types(dtype: torch.dtype) -> None:
 def test_rank_zero() -> None:
     x = torch.tensor(0.7)
     export_and_compare(lambda x: (x.index_select(0, I([0])), x.gather(0, I(0))), x)
-
-
-def test_index_by_mask_is_refused() -> None:
-    with pytest.raises(UnsupportedOpError, match="shapes ahead of a run"):
-        export_and_compare(lambda x: x[x > 0], uniform(3, 4))
 
 
 def test_gather_of_nothing() -> None:

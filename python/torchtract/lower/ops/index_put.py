@@ -15,7 +15,7 @@ from torchtract.lower.ops.index import (
 )
 from torchtract.lower.ops.scatter import written
 from torchtract.lower.registry import lowers
-from torchtract.lower.value import Size, Value, broadcast_shapes, size_of, volume
+from torchtract.lower.value import Value, broadcast_shapes, size_of, volume
 
 aten = torch.ops.aten
 
@@ -66,20 +66,23 @@ def _put_by_mask(
         # One for each element of the mask: those that it leaves out take any.
         count = values.shape[-1 - len(behind)] if values.rank > len(behind) else 1
         rows = b.broadcast(values, [*x.shape[:axis], count, *behind])
-        places = _places_in_order(b, mask, count)
-        like = x.of(shape=[*x.shape[:axis], *places.shape, *behind])
-        values = b.emit("tract_core_gather", rows, places, axis=axis, like=like)
+        values = _in_order(b, mask, rows, axis)
     if accumulate:
         values = b.binary("or" if x.dtype == torch.bool else "add", x, values)
     return b.where(b.unsqueeze(mask, list(range(mask.rank, x.rank - axis))), values, x)
 
 
-def _places_in_order(b: Builder, mask: Value, count: Size) -> Value:
-    """How many elements a mask picks ahead of each, as positions in `count` values."""
+def _in_order(b: Builder, mask: Value, rows: Value, axis: int) -> Value:
+    """Rows of an axis at the elements that a mask picks, one after the other; others take any."""
+    ahead, behind = rows.shape[:axis], rows.shape[axis + 1 :]
+    if not isinstance(rows.shape[axis], int):  # there may be none, and a gather needs one
+        rows = b.concat([rows, b.full(0, rows.dtype, [*ahead, 1, *behind])], axis)
     flat = b.cast(b.reshape(mask, [volume(mask.shape)]), torch.int64)
-    ahead = b.emit("tract_core_cumsum", flat, axis=0, exclusive=True, reverse=False)
-    last = b.scalar(size_of(sympy.sympify(count) - 1), torch.int64)
-    return b.reshape(b.binary("min", ahead, last), mask.shape)
+    place = b.emit("tract_core_cumsum", flat, axis=0, exclusive=True, reverse=False)
+    last = b.scalar(size_of(sympy.sympify(rows.shape[axis]) - 1), torch.int64)
+    place = b.reshape(b.binary("min", place, last), mask.shape)
+    like = rows.of(shape=[*ahead, *mask.shape, *behind])
+    return b.emit("tract_core_gather", rows, place, axis=axis, like=like)
 
 
 @lowers(aten.put.default)
@@ -100,6 +103,4 @@ def masked_scatter(b: Builder, x: Value, mask: Value, source: Value) -> Value:
     if 0 in (*shape, *source.shape):  # then the mask picks nothing
         return x
     source = b.reshape(source, [volume(source.shape)])
-    places = _places_in_order(b, mask, source.shape[0])
-    values = b.emit("tract_core_gather", source, places, axis=0, like=source.of(shape=shape))
-    return b.where(mask, values, x)
+    return b.where(mask, _in_order(b, mask, source, 0), x)

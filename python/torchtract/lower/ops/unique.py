@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sympy
 import torch
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
 from torchtract.lower.ops.nonzero import counted_range, picked_positions
 from torchtract.lower.ops.scatter import written
-from torchtract.lower.ops.shape import axis_of
+from torchtract.lower.ops.shape import axis_of, integers
 from torchtract.lower.ops.sort import elements_at, order_of
 from torchtract.lower.registry import lowers
-from torchtract.lower.value import Size, Value, size_of, volume
+from torchtract.lower.value import Size, Value, volume
 
 aten = torch.ops.aten
 
@@ -124,11 +123,12 @@ def _order_of_slices(b: Builder, x: Value, axis: int) -> Value:
 def _starts(b: Builder, x: Value, axis: int) -> Value:
     """Which slices differ from the one before: [count]. The first one does."""
     rows = _rows(b, b.cast(x, torch.uint8) if x.dtype == torch.bool else x, axis)
-    count = rows.shape[0]
-    behind = b.slice(rows, 0, 1, count)
-    ahead = b.slice(rows, 0, 0, size_of(sympy.sympify(count) - 1))
-    changed = b.reduce("any_reduce", b.binary("ne", behind, ahead, torch.bool), [1])
-    return b.concat([b.full(True, torch.bool, [1]), changed], 0)
+    number = integers(b, rows.shape[0])
+    zero, one = b.scalar(0, torch.int64), b.scalar(1, torch.int64)
+    before = b.binary("max", b.binary("sub", number, one), zero)
+    changed = b.binary("ne", rows, _slices_at(b, rows, 0, before), torch.bool)
+    first = b.binary("eq", number, zero, torch.bool)
+    return b.binary("or", first, b.reduce("any_reduce", changed, [1]))
 
 
 # How often.
