@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchtract.errors import CaptureError
-from torchtract.sizes import Assertion, assertions_of, evaluate, resize
+from torchtract.sizes import Assertion, assertions_of, bounds_of, evaluate, resize
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,14 @@ TRACT_CANNOT = ["1 <= B <= 8", "B % 8 == 0", "B == B / 8 * 8"]
 def test_what_is_no_assertion_is_refused(line: str) -> None:
     with pytest.raises(CaptureError):
         Assertion.parse(line).holds({"B": 1})
+
+
+def test_bounds_are_those_of_comparisons_with_numbers() -> None:
+    lines = ["S <= 64", "S < 60", "S >= 2", "B > 0", "T == 3", "S + T <= 9", "tg: B == 1", "P < B"]
+
+    bounds = bounds_of(assertions_of(f"tract_assert {line}" for line in lines))
+
+    assert bounds == {"S": (2, 59), "B": (1, None), "T": (3, 3)}
 
 
 def test_dimensions_divide_rounding_down() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import sympy
 import torch
 from torch._decomp import global_decomposition_table
 from torch._ops import OpOverload
 from torch.export import ExportedProgram, default_decompositions
-from torch.export.graph_signature import InputKind
 
 from torchtract.errors import CaptureError
 from torchtract.lower import lowering_of, registered
@@ -17,23 +18,29 @@ from torchtract.lower.source import line_in
 __all__ = ["decompose"]
 
 
-def decompose(program: ExportedProgram) -> ExportedProgram:
+def decompose(program: ExportedProgram, symbols: Mapping[sympy.Symbol, str]) -> ExportedProgram:
     """The program with functional operators only, decomposed where no lowering exists.
 
     A program that needs neither is returned as it is: retracing one takes as long as
     capturing it.
+
+    Args:
+        program: as it was captured.
+        symbols: the user's name of each of torch's symbols. Torch may see only now that two that
+            share a name are one.
 
     Raises:
         CaptureError: torch's rules fail, or make a dynamic size a number.
     """
     if not any(_needs_work(node) for node in program.graph.nodes):
         return program
-    before = _input_shapes(program)  # what is decided while decomposing shows in both programs
+    # What is decided while decomposing shows in both programs.
+    before = _input_shapes(program, symbols)
     try:
         decomposed: ExportedProgram = program.run_decompositions(_table())
     except Exception as error:
         raise _refusal(error) from error
-    if _input_shapes(decomposed) != before:
+    if _input_shapes(decomposed, symbols) != before:
         names = ", ".join(sorted({str(n.target) for n in program.graph.nodes if _needs_work(n)}))
         raise CaptureError(
             f"{names}: can't be decomposed, since torch's rules for one of these make a dynamic "
@@ -53,15 +60,14 @@ def _refusal(error: Exception) -> CaptureError:
     )
 
 
-def _input_shapes(program: ExportedProgram) -> list[tuple[str, ...]]:
-    # Decomposing can add a token, which orders side effects.
-    kinds = {spec.arg.name: spec.kind for spec in program.graph_signature.input_specs}
-    values = (
-        node.meta.get("val")
-        for node in program.graph.nodes
-        if node.op == "placeholder" and kinds[node.name] != InputKind.TOKEN
-    )
-    return [tuple(str(s) for s in v.shape) for v in values if isinstance(v, torch.Tensor)]
+def _input_shapes(
+    program: ExportedProgram, symbols: Mapping[sympy.Symbol, str]
+) -> list[tuple[str, ...]]:
+    names = {str(symbol): name for symbol, name in symbols.items()}
+    inputs = set(program.graph_signature.user_inputs)  # others may get another order
+    values = (n.meta.get("val") for n in program.graph.nodes if n.name in inputs)
+    tensors = (v for v in values if isinstance(v, torch.Tensor))
+    return [tuple(names.get(str(size), str(size)) for size in v.shape) for v in tensors]
 
 
 def _needs_work(node: torch.fx.Node) -> bool:

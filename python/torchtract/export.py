@@ -25,7 +25,7 @@ from torchtract.lower import load_plugins, lower, whole_modules_of
 from torchtract.nnef import Graph, check_writable, schema, staged, write_archive
 from torchtract.passes import run_passes
 from torchtract.shapes import check_shapes
-from torchtract.sizes import assertions_of
+from torchtract.sizes import Assertion, assertions_of, bounds_of
 from torchtract.verify import Verification
 
 __all__ = ["TractNNEF", "export_model_to_nnef"]
@@ -165,12 +165,12 @@ def export_model_to_nnef(
     )
     extensions += _above_zero(captured)
     assertions = assertions_of(extensions)
-    lowered = _lowered(captured, target)
+    lowered = _lowered(captured, target, assertions)
     graph = lowered.graph
     _check_random(graph, target)
 
     def same_program(sizes: Mapping[str, int]) -> bool | None:
-        return _gives_same_graph(captured, sizes, graph, target)
+        return _gives_same_graph(captured, sizes, graph, target, assertions)
 
     check_guards(captured.guards, captured.symbols, assertions, same_program)
     check_shapes(lowered.program, captured.symbols, captured.sizes, assertions, same_program)
@@ -211,21 +211,36 @@ def _above_zero(captured: Capture) -> list[str]:
     return [f"tract_assert {symbol} >= 1" for symbol in captured.above_zero]
 
 
-def _lowered(captured: Capture, target: TractNNEF) -> Lowered:
-    program = decompose(captured.program)
+def _lowered(captured: Capture, target: TractNNEF, assertions: Sequence[Assertion]) -> Lowered:
+    program = decompose(captured.program, captured.symbols)
     names = captured.inputs, captured.outputs
-    graph, tensors = lower(program, *names, captured.symbols, target.version, random=target.random)
+    graph, tensors = lower(
+        program,
+        *names,
+        captured.symbols,
+        target.version,
+        random=target.random,
+        bounds=bounds_of(assertions),
+    )
     run_passes(graph)
     return Lowered(program, graph, tensors, target.version)
 
 
 def _gives_same_graph(
-    captured: Capture, sizes: Mapping[str, int], graph: Graph, target: TractNNEF
+    captured: Capture,
+    sizes: Mapping[str, int],
+    graph: Graph,
+    target: TractNNEF,
+    assertions: Sequence[Assertion],
 ) -> bool | None:
     """Whether the module gives the same graph when traced at these sizes, None if it refuses."""
     try:
         other = captured.at(sizes)
-        return None if other is None else _lowered(other, target).graph.says_the_same_as(graph)
+        return (
+            None
+            if other is None
+            else _lowered(other, target, assertions).graph.says_the_same_as(graph)
+        )
     except ExportError:
         return False
 

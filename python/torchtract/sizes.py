@@ -13,7 +13,7 @@ from torchtract.errors import CaptureError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Assertion", "allowed", "assertions_of", "evaluate", "resize"]
+__all__ = ["Assertion", "allowed", "assertions_of", "bounds_of", "evaluate", "resize"]
 
 _COMPARE = {
     ast.Lt: operator.lt,
@@ -120,6 +120,24 @@ def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
 def allowed(sizes: Mapping[str, int], assertions: Iterable[Assertion]) -> bool:
     """Whether every assertion about the model as a whole holds at these sizes."""
     return all(a.holds(sizes) for a in assertions if a.scenario is None)
+
+
+def bounds_of(assertions: Iterable[Assertion]) -> dict[str, tuple[int, int | None]]:
+    """The least and the greatest size of each symbol that is compared with a number (`S <= 64`)."""
+    bounds: dict[str, tuple[int, int | None]] = {}
+    for assertion in assertions:
+        match assertion.comparison:
+            case ast.Compare(
+                left=ast.Name(id=name), ops=[op], comparators=[ast.Constant(value=int(number))]
+            ) if assertion.scenario is None:
+                low, high = bounds.get(name, (0, None))
+                if isinstance(op, (ast.Lt, ast.LtE, ast.Eq)):
+                    most = number - isinstance(op, ast.Lt)
+                    high = most if high is None else min(high, most)
+                if isinstance(op, (ast.Gt, ast.GtE, ast.Eq)):
+                    low = max(low, number + isinstance(op, ast.Gt))
+                bounds[name] = low, high
+    return bounds
 
 
 def evaluate(expression: str, sizes: Mapping[str, int]) -> int:

@@ -310,7 +310,7 @@ def test_a_difference_of_fused_operations_only_is_told(
 ) -> None:
     model = Model().eval()
     captured = capture(model, (x,))
-    program = decompose(captured.program)
+    program = decompose(captured.program, captured.symbols)
     graph, tensors = lower(program, captured.inputs, None, captured.symbols)
     trial = Trial.of(model, (x,), {}, captured.inputs, graph.outputs, {})
     lowered = Lowered(program, graph, tensors, "0.23.9")

@@ -32,6 +32,10 @@ def _padded_to_even(x: torch.Tensor) -> torch.Tensor:
     return x
 
 
+def _first_64(x: torch.Tensor) -> torch.Tensor:
+    return x[:, :64].reshape(-1, x.shape[1] * 6)
+
+
 def _asserted(x: torch.Tensor) -> torch.Tensor:
     assert x.shape[1] < 1000
     return x + 1
@@ -165,6 +169,8 @@ ROWS = [
     row("a while loop", _while, X, refused="S"),
     row("padded to even by a branch", _padded_to_even, X, refused="S"),
     row("an assertion on S", _asserted, X),
+    row("a size that the assertion bounds", _first_64, X, assertions=("S <= 60",)),
+    row("at most 64 beside all of them", lambda x, y: x[:, :64, 0] + y, X, floats("B", "S")),
     row("a branch on values", _by_value, X, refused="values"),
     row("a size from values", _item, X, refused="data-dependent"),
     row("int(S)", _int, X, refused="S"),

@@ -6,7 +6,7 @@ import pytest
 import sympy
 from torch.utils._sympy.functions import FloorDiv, Max, Min, PythonMod
 
-from torchtract.lower.simplify import is_nonnegative, simplest
+from torchtract.lower.simplify import is_nonnegative, simplest, within
 
 S, T = sympy.symbols("s27 s77", integer=True, positive=True)
 
@@ -20,6 +20,9 @@ S, T = sympy.symbols("s27 s77", integer=True, positive=True)
         (Max(0, S - Min(S, FloorDiv(S, 2))), S - FloorDiv(S, 2)),
         (FloorDiv(Min(S, 2 * FloorDiv(S, 2)), 2), FloorDiv(S, 2)),
         (S + T, S + T),
+        (FloorDiv(S**2, S), S),
+        (FloorDiv(12 * S * T + 4 * S, 4 * S), 3 * T + 1),
+        (FloorDiv(S * FloorDiv(T, 2), S), FloorDiv(T, 2)),
     ],
     ids=str,
 )
@@ -29,7 +32,15 @@ def test_sizes_lose_what_changes_nothing(size: sympy.Expr, simpler: sympy.Expr) 
 
 @pytest.mark.parametrize(
     "size",
-    [Min(3, S), Max(0, S - 3), FloorDiv(3 * S + 5, 3), FloorDiv(-S, 4) + S, Min(S + 1, T)],
+    [
+        Min(3, S),
+        Max(0, S - 3),
+        FloorDiv(3 * S + 5, 3),
+        FloorDiv(-S, 4) + S,
+        Min(S + 1, T),
+        FloorDiv(3 * T, 2 * S),
+        FloorDiv(T * S + 1, S),
+    ],
     ids=str,
 )
 def test_values_stay_the_same(size: sympy.Expr) -> None:
@@ -52,3 +63,22 @@ def test_values_stay_the_same(size: sympy.Expr) -> None:
 )
 def test_what_is_shown_to_be_nonnegative(size: sympy.Expr, shown: bool) -> None:
     assert is_nonnegative(size) == shown
+
+
+@pytest.mark.parametrize(
+    ("size", "narrower"),
+    [
+        (Min(S, 64), S),
+        (Max(S, 2), S),
+        (FloorDiv(T * Min(S, 64), S), FloorDiv(T * S, S)),
+        (Min(2 * S, 120), 2 * S),
+        (Min(S, 59), Min(S, 59)),
+        (Max(S, 3), Max(S, 3)),
+        (Min(S, T), Min(S, T)),
+        (Min(64, T), Min(64, T)),
+        (Min(64, S * S), Min(64, S * S)),
+    ],
+    ids=str,
+)
+def test_bounds_tell_which_of_two_is_less(size: sympy.Expr, narrower: sympy.Expr) -> None:
+    assert within(size, {S: (2, 60)}) == narrower

@@ -21,6 +21,7 @@ from torchtract.lower.dtypes import datum_type
 from torchtract.lower.pairs import fact_of_pairs, from_pairs, to_pairs
 from torchtract.lower.registry import Lowering, lowering_of
 from torchtract.lower.results import why_wrong
+from torchtract.lower.simplify import within
 from torchtract.lower.source import called, module_path, origin, source_line
 from torchtract.lower.value import Fact, Value, fact_of, size_of
 from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
@@ -36,6 +37,7 @@ def lower(
     version: str = schema.EMBEDDED,
     *,
     random: bool = False,
+    bounds: Mapping[str, tuple[int, int | None]] | None = None,
 ) -> tuple[Graph, dict[torch.fx.Node, tuple[tuple[str, ...], ...]]]:
     """The NNEF graph of an exported program, and where in it each call of the program is.
 
@@ -46,6 +48,7 @@ def lower(
         symbols: the user's name of each symbol in its shapes.
         version: the oldest tract that must read the graph.
         random: whether random operators draw from tract's generator, or are refused.
+        bounds: by name of a symbol, the least and the greatest size that it has.
 
     Returns:
         The graph, and for each call the identifiers of the tensors that it gives: one each, two
@@ -57,7 +60,7 @@ def lower(
         CaptureError: the program changes its buffers, or the names don't fit its outputs.
         FormatError: a name is no NNEF identifier.
     """
-    walk = _Walk(program, inputs, outputs, symbols, version, random)
+    walk = _Walk(program, inputs, outputs, symbols, version, random, bounds or {})
     return walk.run(), walk.tensors()
 
 
@@ -70,6 +73,7 @@ class _Walk:
         symbols: Mapping[sympy.Symbol, str],
         version: str,
         random: bool,
+        bounds: Mapping[str, tuple[int, int | None]],
     ) -> None:
         self.program = program
         self.inputs = inputs
@@ -80,6 +84,7 @@ class _Walk:
         self.twins: dict[sympy.Symbol, sympy.Expr] = {
             s: named.setdefault(name, s) for s, name in symbols.items()
         }
+        self.bounds = {s: bounds[name] for s, name in symbols.items() if name in bounds}
         self.graph = Graph(symbols=sorted(set(symbols.values())))
         self.names = Names(reserved=self.graph.symbols)
         self.builder = Builder(self.graph, self.names, symbols, version, random=random)
@@ -176,7 +181,7 @@ class _Walk:
         if isinstance(known, (int, float, bool)):
             return known
         if isinstance(known, (torch.SymInt, torch.SymFloat, torch.SymBool)):
-            expression = known.node.expr.xreplace(self.twins)
+            expression = self._size(known)
             return size_of(expression) if isinstance(known, torch.SymInt) else expression
         if known is None and not node.users:
             return None  # an assertion of the tracer's, true for the sizes it was traced for
@@ -218,10 +223,11 @@ class _Walk:
 
     def _fact(self, tensor: torch.Tensor) -> Fact:
         shape: Sequence[Any] = tensor.shape
-        sizes = (
-            s.node.expr.xreplace(self.twins) if isinstance(s, torch.SymInt) else s for s in shape
-        )
+        sizes = (self._size(s) if isinstance(s, torch.SymInt) else s for s in shape)
         return Fact(tensor.dtype, tuple(size_of(size) for size in sizes))
+
+    def _size(self, size: torch.SymInt | torch.SymFloat | torch.SymBool) -> sympy.Expr:
+        return within(size.node.expr.xreplace(self.twins), self.bounds)
 
     def _lower(self, node: torch.fx.Node) -> tuple[Value, ...]:
         tensors = [*(self.values[n] for n in node.all_input_nodes), *self.builder.results]

@@ -7,11 +7,15 @@ size; and `S + -S % 4` where a sum of whole divisions is easier to compare.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 import sympy
 from torch.utils._sympy.functions import FloorDiv, Max, Min, Mod, PythonMod
 
-__all__ = ["as_divisions", "is_nonnegative", "simplest"]
+__all__ = ["Bounds", "as_divisions", "is_nonnegative", "simplest", "within"]
+
+#: The least and the greatest size of a symbol, None where there is none.
+Bounds = Mapping[sympy.Symbol, "tuple[int, int | None]"]
 
 _ROUNDED = (FloorDiv, Mod, PythonMod, Min, Max)
 
@@ -32,6 +36,8 @@ def simplest(size: sympy.Expr) -> sympy.Expr:
             return _divided(parts[0], int(parts[1]))
         case Mod() | PythonMod() if _is_divisor(parts[1]):
             return sympy.expand(parts[0] - parts[1] * _divided(parts[0], int(parts[1])))
+        case FloorDiv():
+            return _quotient(*parts)
         case Min() | Max():
             return _extreme(size.func, parts)
         case sympy.Add() | sympy.Mul() | sympy.Pow():
@@ -75,6 +81,17 @@ def _divided(base: sympy.Expr, divisor: int) -> sympy.Expr:
     return whole + FloorDiv(rest, sympy.Integer(divisor))
 
 
+def _quotient(base: sympy.Expr, divisor: sympy.Expr) -> sympy.Expr:
+    """`base // divisor`, without a division where the divisor is a factor: `S**2 // S` is `S`.
+
+    At a divisor of 0 there is no value to keep.
+    """
+    quotient = sympy.cancel(base / divisor)
+    if sympy.fraction(quotient)[1] == 1:
+        return sympy.expand(quotient)
+    return FloorDiv(base, divisor)
+
+
 def _extreme(function: type[sympy.Expr], parts: list[sympy.Expr]) -> sympy.Expr:
     """The least or greatest, without what is never less or greater than another."""
     sign = 1 if function is Min else -1
@@ -116,3 +133,32 @@ def _bounds(part: sympy.Expr, above: bool) -> list[sympy.Expr]:
     if isinstance(part, FloorDiv):
         return [base / divisor if above else (base - divisor + 1) / divisor]
     return [divisor - 1 if above else sympy.Integer(0)]
+
+
+def within(size: sympy.Expr, bounds: Bounds) -> sympy.Expr:
+    """An expression with the same value where symbols are within bounds: `Min(S, 64)` may be S."""
+    if not size.has(Min, Max):
+        return size
+
+    def narrow(extreme: sympy.Expr) -> sympy.Expr:
+        sign = 1 if isinstance(extreme, Min) else -1
+        for part in extreme.args:
+            others = (other for other in extreme.args if other != part)
+            if all(_least(sign * (other - part), bounds) >= 0 for other in others):
+                return part
+        return extreme
+
+    narrowed: sympy.Expr = size.replace(lambda e: isinstance(e, (Min, Max)), narrow)
+    return narrowed
+
+
+def _least(size: sympy.Expr, bounds: Bounds) -> sympy.Expr:
+    """What a sum of multiples of symbols is at least; of others nothing is known."""
+    total = sympy.Integer(0)
+    for term in sympy.Add.make_args(sympy.expand(size)):
+        factor, symbol = term.as_coeff_Mul()
+        low, high = (1, 1) if symbol == 1 else bounds.get(symbol, (0, None))
+        if not (symbol == 1 or symbol.is_Symbol) or (factor < 0 and high is None):
+            return -sympy.oo
+        total += factor * (low if factor > 0 else high)
+    return total
