@@ -2,7 +2,7 @@
 
 `F.avg_pool1d(x, x.shape[2])` and `torch.linspace(0, 1, x.shape[1])` would fix the sizes they
 are given while tracing. Each function here takes such calls only, and gives NotImplemented for
-those that PyTorch's own code can trace.
+those that PyTorch's own code can trace. The last ones leave out what is for training alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import combinations, combinations_with_replacement
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -167,6 +168,17 @@ def _narrow(x: Tensor, dim: int, start: Any, length: Any) -> Any:
     return x.index_select(dim, first + torch.arange(length))
 
 
+def _gaussian_nll_loss(*args: Any, **kwargs: Any) -> Any:
+    """PyTorch's own, which raises where a variance is negative: no graph can."""
+    with patch.object(torch, "any", lambda *_: False):
+        return F.gaussian_nll_loss(*args, **kwargs)
+
+
+def _linear_cross_entropy(*args: Any, options: Any = None, **kwargs: Any) -> Any:  # noqa: ARG001
+    """PyTorch's own, of the whole batch at once."""
+    return F.linear_cross_entropy(*args, **kwargs)
+
+
 #: What stands for each function while tracing, where its sizes are symbols.
 REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.max_pool1d: _max_pool1d,
@@ -186,6 +198,8 @@ REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.take_along_dim: _take_along_dim,
     torch.Tensor.take_along_dim: _take_along_dim,
     F.embedding_bag: _embedding_bag,
+    F.gaussian_nll_loss: _gaussian_nll_loss,
+    F.linear_cross_entropy: _linear_cross_entropy,
     torch.kron: _kron,
     torch.Tensor.kron: _kron,
     **MATRIX_CALLS,

@@ -259,6 +259,7 @@ class _Walk:
         outputs: Any = node.args[0]
         for spec, value in zip(signature.output_specs, outputs, strict=True):
             if spec.kind not in (OutputKind.USER_OUTPUT, OutputKind.TOKEN):
+                self._raise_refusals()  # that what changes it is random says more
                 line = source_line(value)
                 raise CaptureError(
                     f"{line}: {spec.target!r} can't be exported, since forward changes it in place "

@@ -181,3 +181,13 @@ def test_normalize() -> None:
 def test_epsilon_of_rms_norm_of_halves_is_that_of_floats() -> None:
     x = uniform(3, 48, low=-1e-2, high=1e-2).half()
     export_and_compare(nn.RMSNorm(48).half(), x, **HALF)
+
+
+def test_native_group_norm() -> None:
+    x, weight, bias = uniform(2, 6, 5), uniform(6, seed=1), uniform(6, seed=2)
+    export_and_compare(
+        lambda x, w, c: torch.native_group_norm(x, w, c, x.shape[0], 6, x.shape[2], 3, 1e-5),
+        *(x, weight, bias),
+        dynamic_axes={"x0": {0: "B", 2: "S"}},
+        sizes=[{"B": 1, "S": 2}],
+    )

@@ -115,6 +115,12 @@ def test_random_operators_are_refused_unless_asked_for(name: str, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_input_filled_at_random_is_refused_for_that(tmp_path: Path) -> None:
+    fill = Function(lambda x: x.exponential_()).eval()
+    with pytest.raises(UnsupportedOpError, match="it is random; make the noise an input"):
+        export_model_to_nnef(fill, HALF, tmp_path / "random.nnef.tar", TractNNEF())
+
+
 def test_what_is_drawn_cant_be_checked(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match="set check_io=False"):
         export_model_to_nnef(

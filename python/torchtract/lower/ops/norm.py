@@ -91,6 +91,30 @@ def group_norm(
     return _affine(b, y, _per_channel(b, weight, x.rank), _per_channel(b, bias, x.rank))
 
 
+@lowers(aten.native_group_norm.default)
+@computed_in_float32
+def native_group_norm(
+    b: Builder,
+    x: Value,
+    weight: Value | None,
+    bias: Value | None,
+    N: Size,  # noqa: N803  (the schema's)
+    C: Size,  # noqa: N803  (the schema's)
+    HxW: Size,  # noqa: N803  (the schema's)
+    group: int,
+    eps: float,
+) -> tuple[Value, Value, Value]:
+    """native_group_norm(Tensor input, Tensor? weight, Tensor? bias, SymInt N, SymInt C,
+    SymInt HxW, int group, float eps) -> (Tensor, Tensor, Tensor)
+    """
+    groups = b.reshape(x, [x.shape[0], group, volume([x.shape[1] // group, *x.shape[2:]])])
+    mean, centred = _centred(b, groups, [2])
+    rstd = _rstd(b, centred, [2], eps)
+    y = b.reshape(b.binary("mul", centred, rstd), x.shape)
+    y = _affine(b, y, _per_channel(b, weight, x.rank), _per_channel(b, bias, x.rank))
+    return y, b.squeeze(mean, [2]), b.squeeze(rstd, [2])
+
+
 @lowers(aten.instance_norm.default)
 @computed_in_float32
 def instance_norm(
