@@ -112,3 +112,18 @@ def test_channel_shuffle() -> None:
     axes = {"input": {0: "B", 2: "S"}}
     sizes = [{"B": 1, "S": 1}, {"B": 2, "S": 8}]
     export_and_compare(nn.ChannelShuffle(2), uniform(3, 6, 5), dynamic_axes=axes, sizes=sizes)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_antialiased(mode: str, dtype: torch.dtype) -> None:
+    x = uniform(2, 3, 11, 7).to(dtype)
+    calls = ({"size": (5, 9)}, {"scale_factor": 0.4}, {"scale_factor": (1.7, 0.6)})
+    for align_corners in (False, True):
+        arguments = {"mode": mode, "antialias": True, "align_corners": align_corners}
+        export_and_compare(
+            lambda x, a=arguments: tuple(F.interpolate(x, **call, **a) for call in calls),
+            x,
+            dynamic_axes={"x0": {0: "B"}},
+            sizes=[{"B": 1}],
+        )

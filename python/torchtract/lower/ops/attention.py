@@ -6,6 +6,7 @@ import torch
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
+from torchtract.lower.ops.elementwise import computed_in_float32
 from torchtract.lower.ops.matmul import batched_product
 from torchtract.lower.ops.shape import integers
 from torchtract.lower.registry import lowers
@@ -15,6 +16,7 @@ aten = torch.ops.aten
 
 
 @lowers(aten.scaled_dot_product_attention.default)
+@computed_in_float32
 def scaled_dot_product_attention(
     b: Builder,
     query: Value,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import sympy
 import torch
+from torch._ops import OpOverload
 from torch.nn import functional as F
 from torch.utils._sympy.functions import IntTrueDiv, Max
 
@@ -57,9 +58,7 @@ def _interpolated(mode: str) -> Callable[..., Value]:
             count = static_int(count, f"size {axis} of its output")
             rows = torch.eye(size, dtype=x.dtype)
             matrix = _resized(rows, count, scale, mode, align_corners)
-            letters = "abcde"[: x.rank]
-            equation = f"{letters},{letters[axis]}z->{letters.replace(letters[axis], 'z')}"
-            x = b.einsum(equation, x, b.constant(matrix))
+            x = _times_matrix(b, x, axis, matrix)
         return x
 
     return upsample
@@ -85,6 +84,42 @@ lowers(
     aten.upsample_trilinear3d.vec,
 )(_interpolated("bilinear"))
 lowers(aten.upsample_bicubic2d.vec)(_interpolated("bicubic"))
+
+
+def _antialiased(resample: OpOverload) -> Callable[..., Value]:
+    @computed_in_float32
+    def upsample(
+        b: Builder,
+        x: Value,
+        output_size: list[Size],
+        align_corners: bool,
+        scales_h: float | None = None,
+        scales_w: float | None = None,
+    ) -> Value:
+        """_upsample_bilinear2d_aa(Tensor self, SymInt[2] output_size, bool align_corners,
+        float? scales_h=None, float? scales_w=None) -> Tensor
+        """
+        require(x.dtype.is_floating_point, f"tract has no interpolation of {x.dtype}")
+        for axis, scale in ((2, scales_h), (3, scales_w)):
+            size = static_int(x.shape[axis], f"size {axis} of its input")
+            count = static_int(b.result.shape[axis], f"size {axis} of its output")
+            rows = torch.eye(size, dtype=x.dtype)[None, None]
+            matrix = resample(rows, [size, count], align_corners, None, scale)[0, 0]
+            x = _times_matrix(b, x, axis, matrix)
+        return x
+
+    return upsample
+
+
+for _overload in (aten._upsample_bilinear2d_aa.default, aten._upsample_bicubic2d_aa.default):
+    lowers(_overload)(_antialiased(_overload))
+
+
+def _times_matrix(b: Builder, x: Value, axis: int, matrix: torch.Tensor) -> Value:
+    """The elements along an axis mixed into others."""
+    letters = "abcde"[: x.rank]
+    equation = f"{letters},{letters[axis]}z->{letters.replace(letters[axis], 'z')}"
+    return b.einsum(equation, x, b.constant(matrix))
 
 
 @lowers(aten.pixel_shuffle.default)
