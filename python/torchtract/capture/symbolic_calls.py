@@ -154,10 +154,11 @@ def _embedding_bag(
 
 def _combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Any:
     # PyTorch's own picks them by masks, so it gives an axis of unknown size.
-    if x.dim() != 1 or isinstance(x.shape[0], SymInt) or r < 1:
+    count: Any = x.shape[0] if x.dim() == 1 else None
+    if not isinstance(count, int) or r < 1:
         return NotImplemented
     choose = combinations_with_replacement if with_replacement else combinations
-    places = list(choose(range(x.shape[0]), r))
+    places = list(choose(range(count), r))
     return x[torch.tensor(places, dtype=torch.int64).reshape(-1, r)]
 
 

@@ -15,7 +15,7 @@ from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
 
 from torchtract.errors import CaptureError, LoweringError, UnsupportedOpError
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import Refusal
+from torchtract.lower.checks import Refusal, require
 from torchtract.lower.counts import settle_counts
 from torchtract.lower.dtypes import datum_type
 from torchtract.lower.pairs import fact_of_pairs, from_pairs, to_pairs
@@ -23,6 +23,7 @@ from torchtract.lower.registry import Lowering, lowering_of
 from torchtract.lower.results import why_wrong
 from torchtract.lower.simplify import within
 from torchtract.lower.source import called, module_path, origin, source_line
+from torchtract.lower.storage import fills_memory
 from torchtract.lower.value import Fact, Value, fact_of, size_of
 from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
 
@@ -235,6 +236,12 @@ class _Walk:
         lowering = lowering_of(node.target, of_complex)
         if lowering is None:
             raise Refusal(_without_lowering(node, of_complex))
+        if lowering.of_storage:
+            require(
+                fills_memory(node.all_input_nodes[0].meta["val"]),
+                "it reads the memory of a tensor that is a part or a transposition of another; "
+                "take its contiguous() copy first, or index it",
+            )
         args = torch.fx.map_arg(node.args, lambda n: self.values[n])
         kwargs = torch.fx.map_arg(node.kwargs, lambda n: self.values[n])
         try:

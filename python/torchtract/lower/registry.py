@@ -28,11 +28,13 @@ class Lowering:
         function: takes the builder, then arguments named as in the schema; `x` may stand
             for `self`. Schema arguments that it does not name must have their default
             value where the operator is called.
+        of_storage: whether the operator reads the memory of its tensors, whatever their shapes.
     """
 
     overload: OpOverload
     function: Callable[..., Any]
     parameters: tuple[str, ...]
+    of_storage: bool = False
 
     @property
     def where(self) -> str:
@@ -69,6 +71,7 @@ _INERT = frozenset({"device", "pin_memory", "layout", "memory_format", "non_bloc
 def lowers(
     *operators: OpOverload | CustomOpDef,
     of_complex: bool = False,
+    of_storage: bool = False,
     replace: bool = False,
 ) -> Callable[[_Function], _Function]:
     """Register a function as the lowering of these operators.
@@ -81,6 +84,8 @@ def lowers(
             `torch.library.custom_op` made.
         of_complex: whether the function is for calls that take or give tensors of complex
             numbers. Other functions never see such tensors.
+        of_storage: whether the operators read the memory of a tensor, whatever its shape. Then
+            the function gets those tensors only whose elements are all that is in it, in order.
         replace: whether it takes the place of the built-in lowering, or of any other. Among
             several that say so, the last one holds.
 
@@ -93,7 +98,7 @@ def lowers(
         for operator in operators:
             overload = _overload_of(operator)
             parameters = _checked_parameters(overload, function)
-            lowering = Lowering(overload, function, parameters)
+            lowering = Lowering(overload, function, parameters, of_storage)
             entries.register((overload, of_complex), lowering, replace, f"@lowers({overload})")
         return function
 

@@ -44,6 +44,7 @@ from torchtract.lower.ops import (
     shape,
     sort,
     special,
+    strided,
     unique,
 )
 
@@ -91,5 +92,6 @@ __all__ = [
     "shape",
     "sort",
     "special",
+    "strided",
     "unique",
 ]
