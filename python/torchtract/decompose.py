@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sympy
@@ -10,6 +11,8 @@ import torch
 from torch._decomp import global_decomposition_table
 from torch._ops import OpOverload
 from torch.export import ExportedProgram, default_decompositions
+from torch.export.graph_signature import InputKind
+from torch.utils import _pytree as pytree
 
 from torchtract.errors import CaptureError
 from torchtract.lower import lowering_of, registered
@@ -80,8 +83,13 @@ def _needs_work(node: torch.fx.Node) -> bool:
         return False
     if known is None and not node.users:  # an assertion of the tracer's
         return False
-    lowering = lowering_of(node.target) or lowering_of(node.target, of_complex=True)
-    return lowering is None
+    tensors = (known, *(n.meta.get("val") for n in node.all_input_nodes))
+    return lowering_of(node.target, of_complex=_any_complex(tensors)) is None
+
+
+def _any_complex(tensors: Any) -> bool:
+    leaves = pytree.tree_leaves(tensors)
+    return any(isinstance(x, torch.Tensor) and x.is_complex() for x in leaves)
 
 
 def _table() -> Any:
@@ -93,5 +101,21 @@ def _table() -> Any:
         if isinstance(overload, OpOverload) and overload not in table and not reference:
             table[overload] = rule
     for overload in registered():
-        table.pop(overload, None)
+        rule = table.pop(overload, None)
+        # Those of linear algebra end in operators of LAPACK's, or change shapes of inputs.
+        of_matrices = overload._opname.startswith("linalg_")
+        if rule is None or of_matrices:
+            continue
+        if lowering_of(overload, of_complex=True) is None:
+            table[overload] = _of_complex(rule)
     return table
+
+
+def _of_complex(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A rule for calls with complex numbers only: others have a lowering."""
+
+    @functools.wraps(rule)
+    def of_complex(*args: Any, **kwargs: Any) -> Any:
+        return rule(*args, **kwargs) if _any_complex((args, kwargs)) else NotImplemented
+
+    return of_complex

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from harness import export, export_and_compare
+from harness import export_and_compare
 from lower.ops.inputs import uniform
-from torchtract.errors import UnsupportedOpError
 
 Function = Callable[[torch.Tensor], Any]
 
@@ -76,17 +75,3 @@ class Rotary(torch.nn.Module):
 def test_a_table_of_complex_numbers() -> None:
     axes, sizes = {"x": {0: "B", 1: "S"}}, [{"B": 1, "S": 1}, {"B": 3, "S": 50}]
     export_and_compare(Rotary(), uniform(2, 5, 8), dynamic_axes=axes, sizes=sizes)
-
-
-REFUSED: dict[str, Function] = {
-    "sqrt": torch.sqrt,
-    "product": lambda z: z @ z.mT,
-    "eq": lambda z: z == z + 0,
-    "pow": lambda z: z**3,
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_has_no_lowering_for_complex_numbers_is_refused(name: str) -> None:
-    with pytest.raises(UnsupportedOpError, match="no lowering to NNEF of complex numbers"):
-        export(on_complex(REFUSED[name]), uniform(2, 5, 8))

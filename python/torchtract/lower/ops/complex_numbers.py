@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
+import math
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
-from torch._ops import OpOverload
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import require
-from torchtract.lower.ops import compare, concat, create, index, reduce, shape  # noqa: F401
-from torchtract.lower.ops.elementwise import atan2, hypot
-from torchtract.lower.ops.pad import constant_pad_nd
+from torchtract.lower.ops.angles import atan2_of
+from torchtract.lower.ops.complex_parts import conjugate, is_true, magnitude, parts_of
 from torchtract.lower.pairs import complex_of, from_pairs, to_pairs
-from torchtract.lower.registry import lowering_of, lowers
-from torchtract.lower.value import Size, Value
+from torchtract.lower.registry import lowers
+from torchtract.lower.value import Value, broadcast_shapes
 
-__all__ = ["complex_of", "parts_of", "view_as_complex", "view_as_real"]
+__all__ = [
+    "Parts",
+    "complex_of",
+    "operand_parts",
+    "parts_of",
+    "quotient",
+    "times",
+    "view_as_complex",
+    "view_as_real",
+]
 
 aten = torch.ops.aten
 
-
-def parts_of(b: Builder, x: Value, dtype: torch.dtype | None = None) -> tuple[Value, Value]:
-    """Real and imaginary parts, in this element type. Other numbers have zeros for the latter."""
-    dtype = dtype or x.dtype.to_real()
-    if x.imag is None:
-        real = b.cast(x, dtype)
-        return real, b.full(0, dtype, x.shape)
-    return b.cast(x.real, dtype), b.cast(x.imag, dtype)
+Parts: TypeAlias = "tuple[Value, Value]"
+_Known: TypeAlias = "tuple[Value | float, Value | float]"
 
 
-def _operand_parts(b: Builder, operand: Any) -> tuple[Value, Value]:
+def operand_parts(b: Builder, operand: Any) -> Parts:
+    """The parts of an operand of a call that gives complex numbers, in the result's type."""
     dtype = b.result.dtype.to_real()
     if isinstance(operand, Value):
         return parts_of(b, operand, dtype)
@@ -83,15 +84,14 @@ def imag(b: Builder, x: Value) -> Value:
 @lowers(aten.abs.default, of_complex=True)
 def abs_(b: Builder, x: Value) -> Value:
     """abs(Tensor self) -> Tensor"""
-    width, height = parts_of(b, x)
-    return hypot(b, x=width, other=height)
+    return magnitude(b, x)
 
 
 @lowers(aten.angle.default, of_complex=True)
 def angle(b: Builder, x: Value) -> Value:
     """angle(Tensor self) -> Tensor"""
     width, height = parts_of(b, x)
-    return atan2(b, x=height, other=width)
+    return atan2_of(b, height, width)
 
 
 @lowers(aten.resolve_conj.default, aten.resolve_neg.default, of_complex=True)
@@ -100,103 +100,207 @@ def resolve_conj(b: Builder, x: Value) -> Value:
     return x
 
 
-# Arithmetic.
-
-
 @lowers(aten._conj.default, aten.conj.default, of_complex=True)
 @lowers(aten.conj_physical.default, aten._conj_physical.default, of_complex=True)
 def conj(b: Builder, x: Value) -> Value:
     """_conj(Tensor(a) self) -> Tensor(a)"""
-    real, imag = parts_of(b, x)
-    return complex_of(real, b.emit("neg", imag))
+    return conjugate(b, x)
 
 
-@lowers(aten.add.Tensor, of_complex=True)
-def add(b: Builder, x: Value, other: Any) -> Value:
+@lowers(aten.to.dtype, aten.to.dtype_layout, aten._to_copy.default, of_complex=True)
+def to_dtype(b: Builder, x: Value, dtype: torch.dtype | None = None) -> Value:
+    """to.dtype(Tensor(a) self, ScalarType dtype, ...) -> Tensor(a)"""
+    return _converted(b, x)
+
+
+@lowers(aten.to.other, aten.type_as.default, of_complex=True)
+def to_other(b: Builder, x: Value, other: Value) -> Value:
+    """to.other(Tensor(a) self, Tensor other, ...) -> Tensor(a)"""
+    return _converted(b, x)
+
+
+def _converted(b: Builder, x: Value) -> Value:
+    if b.result.dtype == torch.bool:
+        return is_true(b, x)
+    parts = parts_of(b, x, b.result.dtype.to_real())
+    return complex_of(*parts) if b.result.dtype.is_complex else parts[0]
+
+
+# Arithmetic.
+
+
+@lowers(aten.add.Tensor, aten.add.Scalar, of_complex=True)
+def add(b: Builder, x: Value, other: Any, alpha: Any = 1) -> Value:
     """add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor"""
-    return _termwise(b, "add", x, other)
+    return _termwise(b, "add", _known_parts(b, x), _scaled(b, other, alpha))
 
 
-@lowers(aten.sub.Tensor, of_complex=True)
-def sub(b: Builder, x: Value, other: Any) -> Value:
+@lowers(aten.sub.Tensor, aten.sub.Scalar, of_complex=True)
+@lowers(aten.subtract.Tensor, aten.subtract.Scalar, of_complex=True)
+def sub(b: Builder, x: Value, other: Any, alpha: Any = 1) -> Value:
     """sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor"""
-    return _termwise(b, "sub", x, other)
+    if not isinstance(other, Value):  # PyTorch adds a product, which decides the sign of a zero
+        return _termwise(b, "add", _known_parts(b, x), _known_parts(b, complex(-alpha) * other))
+    return _termwise(b, "sub", _known_parts(b, x), _scaled(b, other, alpha))
 
 
 @lowers(aten.rsub.Scalar, aten.rsub.Tensor, of_complex=True)
-def rsub(b: Builder, x: Value, other: Any) -> Value:
+def rsub(b: Builder, x: Value, other: Any, alpha: Any = 1) -> Value:
     """rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor"""
-    return _termwise(b, "sub", other, x)
+    return _termwise(b, "sub", _known_parts(b, other), _scaled(b, x, alpha))
 
 
-def _termwise(b: Builder, op: str, x: Any, other: Any) -> Value:
-    pairs = zip(_operand_parts(b, x), _operand_parts(b, other), strict=True)
-    return complex_of(*(b.binary(op, mine, theirs) for mine, theirs in pairs))
+def _scaled(b: Builder, operand: Any, factor: Any) -> _Known:
+    parts = _known_parts(b, operand)
+    return parts if factor == 1 else parts_of(b, mul(b, _complex(b, parts), factor))
 
 
-@lowers(aten.mul.Tensor, of_complex=True)
+def _complex(b: Builder, parts: _Known) -> Value:
+    tensors = [p if isinstance(p, Value) else b.scalar(p, _real_type(b)) for p in parts]
+    shape = broadcast_shapes(*(part.shape for part in tensors))
+    return complex_of(*(b.broadcast(part, shape) for part in tensors))
+
+
+def _termwise(b: Builder, op: str, x: _Known, other: _Known) -> Value:
+    return _complex(b, (_sum(b, op, x[0], other[0]), _sum(b, op, x[1], other[1])))
+
+
+def _sum(b: Builder, op: str, x: Value | float, y: Value | float) -> Value:
+    """A sum or difference of parts. tract takes no notice of zeros, which make -0 to 0."""
+    zero = b.scalar(0, _real_type(b))
+    mine, theirs = (v if isinstance(v, Value) else b.scalar(v, zero.dtype) for v in (x, y))
+    total = b.binary(op, mine, theirs)
+    known, part = (y, x) if isinstance(x, Value) else (x, y)
+    if isinstance(known, Value) or not isinstance(part, Value) or known != 0:
+        return total
+    if part is x and (op == "sub" or math.copysign(1, known) < 0):
+        return part
+    return b.where(b.binary("eq", part, zero, torch.bool), zero, total)
+
+
+@lowers(aten.mul.Tensor, aten.mul.Scalar, of_complex=True)
+@lowers(aten.multiply.Tensor, aten.multiply.Scalar, of_complex=True)
 def mul(b: Builder, x: Value, other: Any) -> Value:
     """mul.Tensor(Tensor self, Tensor other) -> Tensor"""
-    scale = _real_scale(b, other)
-    if scale is not None and x.imag is not None:
-        return complex_of(*(b.binary("mul", part, scale) for part in _operand_parts(b, x)))
-    return _product(b, _operand_parts(b, x), _operand_parts(b, other))
+    (a, c), (d, e) = _known_parts(b, x), _known_parts(b, other)
+    real = b.binary("sub", _term(b, a, d), _term(b, c, e))
+    return _complex(b, (real, b.binary("add", _term(b, a, e), _term(b, c, d))))
 
 
-@lowers(aten.div.Tensor, of_complex=True)
-def div(b: Builder, x: Value, other: Any) -> Value:
-    """div.Tensor(Tensor self, Tensor other) -> Tensor"""
-    divisor, parts = _real_scale(b, other), _operand_parts(b, x)
-    if divisor is None:
-        # x * conj(y) / |y|**2, with y made short first, so that its square is finite.
-        width, height = _operand_parts(b, other)
-        longest = b.binary("max", b.emit("abs", width), b.emit("abs", height))
-        width, height = b.binary("div", width, longest), b.binary("div", height, longest)
-        square = b.binary("add", b.binary("mul", width, width), b.binary("mul", height, height))
-        parts = parts_of(b, _product(b, parts, (width, b.emit("neg", height))))
-        divisor = b.binary("mul", square, longest)
-    return complex_of(*(b.binary("div", part, divisor) for part in parts))
+def _known_parts(b: Builder, operand: Any) -> _Known:
+    """The parts of an operand, as numbers where they are known."""
+    if not isinstance(operand, Value):
+        number = complex(operand)
+        return number.real, number.imag
+    return operand_parts(b, operand) if operand.imag else (b.cast(operand, _real_type(b)), 0.0)
 
 
-def _real_scale(b: Builder, operand: Any) -> Value | None:
-    """The operand as a tensor, unless it has an imaginary part."""
-    if isinstance(operand, complex) or (isinstance(operand, Value) and operand.imag is not None):
-        return None
-    return b.tensor(operand, b.result.dtype.to_real())
+def _real_type(b: Builder) -> torch.dtype:
+    return b.result.dtype.to_real()
 
 
-def _product(b: Builder, x: tuple[Value, Value], y: tuple[Value, Value]) -> Value:
+def _term(b: Builder, x: Value | float, y: Value | float) -> Value:
+    """A product of parts, of which tract may not know that one is zero."""
+    if isinstance(x, Value):
+        if isinstance(y, Value):
+            return b.binary("mul", x, y)
+        return b.binary("mul", x, b.scalar(y, x.dtype)) if y else _times_zero(b, x, y)
+    return _term(b, y, x) if isinstance(y, Value) else b.scalar(x * y, _real_type(b))
+
+
+def _times_zero(b: Builder, x: Value, zero: float) -> Value:
+    """`x * 0`: NaN where x is not finite, else a zero of x's sign. tract has 0 for it."""
+    endless = b.scalar(math.copysign(math.inf, zero), x.dtype)
+    return b.binary("div", x, b.binary("add", b.emit("abs", x), endless))
+
+
+def times(b: Builder, x: Parts, y: Parts) -> Value:
+    """The product. As in PyTorch, real factors have imaginary parts too, and 0 * inf is NaN."""
     (a, c), (d, e) = x, y
     real = b.binary("sub", b.binary("mul", a, d), b.binary("mul", c, e))
     return complex_of(real, b.binary("add", b.binary("mul", a, e), b.binary("mul", c, d)))
 
 
-@lowers(aten.exp.default, of_complex=True)
-def exp(b: Builder, x: Value) -> Value:
-    """exp(Tensor self) -> Tensor"""
-    real, angle = parts_of(b, x)
-    return polar(b, b.emit("exp", real), angle)
+@lowers(aten.div.Tensor, aten.div.Scalar, aten.divide.Tensor, aten.divide.Scalar, of_complex=True)
+@lowers(aten.true_divide.Tensor, aten.true_divide.Scalar, of_complex=True)
+def div(b: Builder, x: Value, other: Any) -> Value:
+    """div.Tensor(Tensor self, Tensor other) -> Tensor"""
+    if isinstance(other, Value):
+        return quotient(b, operand_parts(b, x), operand_parts(b, other))
+    return _divided_by_number(b, operand_parts(b, x), complex(other))
 
 
-@lowers(aten.to.dtype, aten._to_copy.default, of_complex=True)
-def to_dtype(b: Builder, x: Value, dtype: torch.dtype | None = None) -> Value:
-    """to.dtype(Tensor(a) self, ScalarType dtype, ...) -> Tensor(a)"""
-    parts = parts_of(b, x, b.result.dtype.to_real())
-    return complex_of(*parts) if b.result.dtype.is_complex else parts[0]
+@lowers(aten.reciprocal.default, of_complex=True)
+def reciprocal(b: Builder, x: Value) -> Value:
+    """reciprocal(Tensor self) -> Tensor"""
+    return quotient(b, operand_parts(b, 1), operand_parts(b, x))
 
 
-@lowers(aten.constant_pad_nd.default, of_complex=True)
-def pad_with_number(b: Builder, x: Value, pad: list[Size], value: float = 0) -> Value:
-    """constant_pad_nd(Tensor self, SymInt[] pad, Scalar value=0) -> Tensor"""
-    real, imag = parts_of(b, x)
-    return complex_of(constant_pad_nd(b, real, pad, value), constant_pad_nd(b, imag, pad, 0))
+def quotient(b: Builder, x: Parts, y: Parts) -> Value:
+    """Smith's formula, as PyTorch computes it: it divides by the longer part of the divisor."""
+    (p, q), (c, d) = x, y
+    width, height = b.emit("abs", c), b.emit("abs", d)
+    flat = b.binary("ge", width, height, torch.bool)
+    long, short = b.where(flat, c, d), b.where(flat, d, c)
+    ratio = b.binary("div", short, long)
+    total = b.binary("add", long, b.binary("mul", short, ratio))
+    scale = b.binary("div", b.scalar(1, c.dtype), total)
+    first, second = b.where(flat, p, q), b.where(flat, q, p)
+    real, imag, negative = _by_ratio(b, (first, second), ratio, scale)
+    imag = b.where(flat, imag, negative)
+    flat_zero, high_zero = (b.binary("eq", v, b.scalar(0, v.dtype), torch.bool) for v in (c, d))
+    nothing = b.binary("and", flat_zero, high_zero)
+    pairs = ((first, real), (second, imag))
+    return complex_of(*(b.where(nothing, b.binary("div", part, width), r) for part, r in pairs))
 
 
-@lowers(aten.pad.default, of_complex=True)
-def pad_(b: Builder, x: Value, pad: list[Size], mode: str, value: float | None) -> Value:
-    """pad(Tensor self, SymInt[] pad, str mode="constant", float? value=None) -> Tensor"""
-    require(mode == "constant", f"padding of complex numbers that is {mode} has no lowering")
-    return pad_with_number(b, x, pad, value or 0)
+def _by_ratio(
+    b: Builder, x: Parts, ratio: Value | float, scale: Value
+) -> tuple[Value, Value, Value]:
+    """The real part of a quotient, and the imaginary one for either longer part of the divisor."""
+    first, second = x
+    along, across = _term(b, second, ratio), _term(b, first, ratio)
+    sums = ("add", first, along), ("sub", second, across), ("sub", across, second)
+    real, imag, negative = (b.binary("mul", b.binary(*s), scale) for s in sums)
+    return real, imag, negative
+
+
+def _divided_by_number(b: Builder, x: Parts, divisor: complex) -> Value:
+    """The same for a number: what it takes of the divisor is known."""
+    dtype = x[0].dtype
+    number = torch.empty((), dtype=dtype).numpy().dtype.type
+    c, d = number(divisor.real), number(divisor.imag)
+    flat = bool(abs(c) >= abs(d))
+    long, short = (c, d) if flat else (d, c)
+    with np.errstate(all="ignore"):
+        if long == 0:
+            return complex_of(*(b.binary("div", part, b.scalar(0, dtype)) for part in x))
+        if not np.isfinite(long):
+            return quotient(b, x, (b.scalar(divisor.real, dtype), b.scalar(divisor.imag, dtype)))
+        ratio = short / long
+        scale = number(1) / (long + short * ratio)
+    scalars = float(ratio), b.scalar(float(scale), dtype)
+    if flat:
+        return complex_of(*_by_ratio(b, x, *scalars)[:2])
+    real, _, imag = _by_ratio(b, (x[1], x[0]), *scalars)
+    return complex_of(real, imag)
+
+
+@lowers(aten.square.default, of_complex=True)
+def square(b: Builder, x: Value) -> Value:
+    """square(Tensor self) -> Tensor"""
+    parts = parts_of(b, x)
+    return times(b, parts, parts)
+
+
+@lowers(aten.sgn.default, of_complex=True)
+def sgn(b: Builder, x: Value) -> Value:
+    """sgn(Tensor self) -> Tensor"""
+    size = magnitude(b, x)
+    zero = b.scalar(0, size.dtype)
+    unit = quotient(b, parts_of(b, x), parts_of(b, size))
+    nothing = b.binary("eq", size, zero, torch.bool)
+    return complex_of(*(b.where(nothing, zero, part) for part in parts_of(b, unit)))
 
 
 # What changes nothing about real numbers.
@@ -208,56 +312,3 @@ def pad_(b: Builder, x: Value, pad: list[Size], mode: str, value: float | None) 
 def same(b: Builder, x: Value) -> Value:
     """real(Tensor(a) self) -> Tensor(a)"""
     return x
-
-
-# The same for both parts.
-
-_BY_PARTS: tuple[OpOverload, ...] = (
-    *(aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.flatten.using_ints),
-    *(aten.unflatten.int, aten.unsqueeze.default, aten.squeeze.default, aten.squeeze.dim),
-    *(aten.squeeze.dims, aten.permute.default, aten.transpose.int, aten.swapaxes.default),
-    *(aten.mT.default, aten.t.default, aten.movedim.int, aten.movedim.intlist),
-    *(aten.expand.default, aten.expand_as.default, aten.broadcast_to.default, aten.repeat.default),
-    *(aten.flip.default, aten.roll.default, aten.unfold.default, aten.diagonal.default),
-    *(aten.cat.default, aten.stack.default, aten.split.Tensor, aten.split_with_sizes.default),
-    *(aten.chunk.default, aten.unbind.int, aten.slice.Tensor, aten.narrow.default),
-    *(aten.select.int, aten.index_select.default, aten.gather.default, aten.index.Tensor),
-    *(aten.clone.default, aten.alias.default, aten.contiguous.default, aten.detach.default),
-    *(aten.neg.default, aten.sum.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim),
-    *(aten.cumsum.default, aten.tril.default, aten.triu.default),
-    aten.where.self,
-)
-
-
-def _by_parts(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A lowering of real numbers applied to each part."""
-
-    @functools.wraps(function)
-    def of_both(b: Builder, **arguments: Any) -> Any:
-        results = b.results
-        b.results = tuple(fact.of(dtype=fact.dtype.to_real()) for fact in results)
-        real, imag = (
-            function(b, **{name: _part(b, value, which) for name, value in arguments.items()})
-            for which in range(2)
-        )
-        b.results = results
-        if isinstance(real, Value):
-            return complex_of(real, imag)
-        return tuple(complex_of(*parts) for parts in zip(real, imag, strict=True))
-
-    return of_both
-
-
-def _part(b: Builder, argument: Any, which: int) -> Any:
-    if isinstance(argument, list):
-        return [_part(b, item, which) for item in argument]
-    if not isinstance(argument, Value):
-        return argument
-    divided = argument.dtype.is_complex or argument.dtype.is_floating_point
-    return parts_of(b, argument)[which] if divided else argument
-
-
-for _overload in _BY_PARTS:
-    _lowering = lowering_of(_overload)
-    assert _lowering is not None
-    lowers(_overload, of_complex=True)(_by_parts(_lowering.function))

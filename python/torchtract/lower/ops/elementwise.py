@@ -150,7 +150,7 @@ def exp2(b: Builder, x: Value) -> Value:
 @computed_in_float32
 def expm1(b: Builder, x: Value) -> Value:
     """expm1(Tensor self) -> Tensor"""
-    return expm1_of(b, _as_float(b, x))
+    return expm1_of(b, as_float(b, x))
 
 
 def expm1_of(b: Builder, x: Value) -> Value:
@@ -163,7 +163,7 @@ def expm1_of(b: Builder, x: Value) -> Value:
 @computed_in_float32
 def log1p(b: Builder, x: Value) -> Value:
     """log1p(Tensor self) -> Tensor"""
-    return log1p_of(b, _as_float(b, x))
+    return log1p_of(b, as_float(b, x))
 
 
 def log1p_of(b: Builder, x: Value) -> Value:
@@ -245,7 +245,8 @@ def round_decimals(b: Builder, x: Value, decimals: int) -> Value:
     return b.binary(down, round_(b, b.binary(up, x, power)), power)
 
 
-def _as_float(b: Builder, x: Value) -> Value:
+def as_float(b: Builder, x: Value) -> Value:
+    """Integers as the default floating-point numbers."""
     return x if x.dtype.is_floating_point else b.cast(x, torch.get_default_dtype())
 
 
@@ -309,7 +310,7 @@ def _scaled(b: Builder, x: Value, factor: Operand) -> Value:
     return x if factor == 1 else product(b, x, b.scalar(factor, x.dtype))
 
 
-# Powers and angles.
+# Powers and signs.
 
 
 @lowers(aten.pow.Tensor_Scalar, aten.pow.Tensor_Tensor, aten.pow.Scalar)
@@ -343,51 +344,8 @@ def _integer_power(b: Builder, x: Operand, exponent: Operand) -> Value:
     return b.where(whole, power, zero)
 
 
-@lowers(aten.atan2.default)
-@computed_in_float32
-def atan2(b: Builder, x: Value, other: Value) -> Value:
-    """atan2(Tensor self, Tensor other) -> Tensor"""
-    y, x = (_as_float(b, v) for v in b.promote(x, other))
-    zero = b.scalar(0, y.dtype)
-    width, height = b.emit("abs", x), b.emit("abs", y)
-    longer, shorter = b.binary("max", width, height), b.binary("min", width, height)
-    # Of two zeros the angle is zero, and 0 / 1 says so.
-    longer = b.where(b.binary("eq", longer, zero, torch.bool), b.scalar(1, y.dtype), longer)
-    angle = b.emit("atan", b.binary("div", shorter, longer))
-    steep = b.binary("gt", height, width, torch.bool)
-    angle = b.where(steep, b.binary("sub", b.scalar(math.pi / 2, y.dtype), angle), angle)
-    left = b.binary("lt", x, zero, torch.bool)
-    angle = b.where(left, b.binary("sub", b.scalar(math.pi, y.dtype), angle), angle)
-    return b.where(b.binary("lt", y, zero, torch.bool), b.emit("neg", angle), angle)
-
-
-@lowers(aten.hypot.default)
-@computed_in_float32
-def hypot(b: Builder, x: Value, other: Value) -> Value:
-    """hypot(Tensor self, Tensor other) -> Tensor"""
-    width, height = (b.emit("abs", v) for v in b.promote(x, other))
-    longest = b.binary("max", width, height)
-    # Squares of large sides would be infinite, so they are squares of parts of the longest.
-    finite = b.binary("lt", longest, b.scalar(torch.inf, longest.dtype), torch.bool)
-    usual = b.binary("and", finite, b.cast(longest, torch.bool))
-    unit = b.where(usual, longest, b.scalar(1, longest.dtype))
-    width, height = (b.binary("div", side, unit) for side in (width, height))
-    total = b.binary("add", product(b, width, width), product(b, height, height))
-    return b.where(finite, b.binary("mul", unit, b.emit("sqrt", total)), longest)
-
-
 @lowers(aten.copysign.Tensor, aten.copysign.Scalar)
 def copysign(b: Builder, x: Value, other: Operand) -> Value:
     """copysign.Tensor(Tensor self, Tensor other) -> Tensor"""
     sign, size = b.tensor(other, b.result.dtype), b.emit("abs", b.cast(x, b.result.dtype))
     return b.where(signbit(b, sign), b.emit("neg", size), size)
-
-
-@lowers(aten.angle.default)
-def angle(b: Builder, x: Value) -> Value:
-    """angle(Tensor self) -> Tensor"""
-    number = b.cast(x, b.result.dtype)
-    zero, pi = (b.scalar(v, number.dtype) for v in (0, math.pi))
-    below = b.binary("lt", number, zero, torch.bool)
-    flat = b.where(below, pi, zero)
-    return b.where(b.binary("ne", number, number, torch.bool), number, flat)

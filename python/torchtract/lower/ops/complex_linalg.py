@@ -1,0 +1,78 @@
+"""Inverses and solutions of complex matrices, by real ones of twice as many rows.
+
+A matrix A + iB does to the parts of a vector what [[A, -B], [B, A]] does to them one on the other.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from torchtract.lower.builder import Builder
+from torchtract.lower.checks import require, static_int
+from torchtract.lower.ops import linalg  # noqa: F401  (its lowerings come from the registry)
+from torchtract.lower.ops.complex_parts import of_reals, parts_of
+from torchtract.lower.pairs import complex_of
+from torchtract.lower.registry import lowers
+from torchtract.lower.value import Value
+
+aten = torch.ops.aten
+
+#: Half as many rows as real matrices may have.
+_LARGEST = 16
+
+
+def _embedded(b: Builder, x: Value) -> Value:
+    order = static_int(x.shape[-1], "the number of rows")
+    require(order <= _LARGEST, f"complex matrices of more than {_LARGEST} rows have no lowering")
+    real, imag = parts_of(b, x)
+    above = b.concat([real, b.emit("neg", imag)], x.rank - 1)
+    return b.concat([above, b.concat([imag, real], x.rank - 1)], x.rank - 2)
+
+
+def _apart(b: Builder, x: Value, axis: int) -> Value:
+    """The two halves of an axis as parts."""
+    half = static_int(x.shape[axis], "the number of rows") // 2
+    return complex_of(b.slice(x, axis, 0, half), b.slice(x, axis, half, 2 * half))
+
+
+def _real(b: Builder, overload: torch._ops.OpOverload, like: Value, *operands: Value) -> Value:
+    results = b.results
+    b.results = (like,)
+    try:
+        result: Value = of_reals(overload)(b, *operands)
+    finally:
+        b.results = results
+    return result
+
+
+@lowers(aten.linalg_inv.default, of_complex=True)
+def linalg_inv(b: Builder, A: Value) -> Value:  # noqa: N803
+    """linalg_inv(Tensor A) -> Tensor"""
+    return inverse(b, A)
+
+
+@lowers(aten.inverse.default, of_complex=True)
+def inverse(b: Builder, x: Value) -> Value:
+    """inverse(Tensor self) -> Tensor"""
+    if 0 in x.shape:
+        return x
+    whole = _embedded(b, x)
+    inverted = _real(b, aten.inverse.default, whole, whole)
+    order = x.shape[-1]
+    return _apart(b, b.slice(inverted, x.rank - 1, 0, order), x.rank - 2)
+
+
+@lowers(aten.linalg_solve.default, of_complex=True)
+def linalg_solve(b: Builder, A: Value, B: Value, left: bool = True) -> Value:  # noqa: N803
+    """linalg_solve(Tensor A, Tensor B, *, bool left=True) -> Tensor"""
+    require(left, "solutions of complex matrices from the right have no lowering; transpose both")
+    if 0 in b.result.shape:
+        return complex_of(*(b.full(0, A.dtype.to_real(), b.result.shape) for _ in range(2)))
+    vectors = B.rank == 1 or (A.rank - 1 == B.rank and A.shape[:-1] == B.shape)
+    whole, axis = _embedded(b, A), B.rank - (1 if vectors else 2)
+    right = b.concat([*parts_of(b, B)], axis)
+    shape = [*b.result.shape]
+    rows = len(shape) - (1 if vectors else 2)
+    shape[rows] = right.shape[axis]
+    solution = _real(b, aten.linalg_solve.default, whole.of(shape=shape), whole, right)  # type: ignore[arg-type]
+    return _apart(b, solution, rows)
