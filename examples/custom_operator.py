@@ -67,6 +67,7 @@ class Gain(nn.Module):
         self.decibels = nn.Parameter(torch.linspace(-6, 6, bands))
 
     def forward(self, x: Tensor, times: float = 1.0) -> Tensor:
+        """Decibels count as many times."""
         return x * torch.pow(10.0, times * self.decibels / 20)
 
 
@@ -90,6 +91,7 @@ class Listener(nn.Module):
         self.dense = nn.Sequential(nn.Linear(16, 16), nn.SiLU(), Gain(16))
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Companded, made louder or quieter, and mixed."""
         hidden: Tensor = self.dense(self.gain(mu_law(frames.tanh()), times=0.5))
         return hidden
 

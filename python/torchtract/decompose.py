@@ -11,7 +11,6 @@ import torch
 from torch._decomp import global_decomposition_table
 from torch._ops import OpOverload
 from torch.export import ExportedProgram, default_decompositions
-from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
 from torchtract.errors import CaptureError

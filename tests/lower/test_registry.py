@@ -34,7 +34,7 @@ def test_a_parameter_that_each_call_gives_is_needed() -> None:
 
 def test_a_packet_is_no_overload() -> None:
     with pytest.raises(LoweringError, match=r"names no overload; .* aten\.cummin\.default"):
-        lowers(aten.cummin)(lambda _, x: x)
+        lowers(aten.cummin)(lambda _, x: x)  # type: ignore[arg-type]
 
 
 def test_arguments_are_bound_by_name_position_and_default() -> None:
