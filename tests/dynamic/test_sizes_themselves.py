@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -114,6 +115,20 @@ ROWS = [
     row("half of positions", lambda x: torch.arange(x.shape[1]) / 2, X),
     row("rounded half of positions", lambda x: (torch.arange(x.shape[1]) * 0.5).long(), X),
     row("S rooted as a tensor", lambda x: torch.full((), x.shape[1]).float().sqrt() * x, X),
+    row("a third of S as a tensor", lambda x: torch.as_tensor(x.shape[1] / 3) * x, X),
+    row("sizes made a tensor", lambda x: torch.as_tensor([x.shape[1], x.shape[0]]), X),
+    row(
+        "a third of S in an array",
+        lambda x: torch.from_numpy(np.array([x.shape[1] / 3], np.float32)) * x,
+        X,
+        refused="IntTrueDiv(S, 3) ==",
+    ),
+    row(
+        "S / 2 cut off by a tensor",
+        lambda x: x[:, : torch.ceil(torch.as_tensor(x.shape[1] / 2)).long()],
+        X,
+        refused="known only while running",
+    ),
     row("numel", lambda x: torch.full((1,), x.numel()), X),
     row("S in an exponent", lambda x: x.sign() * x.shape[1] ** 2, X),
     row("1 / S", lambda x: x * (1 / x.shape[1]), X),

@@ -194,12 +194,12 @@ def check_guards(
 def _fixes_a_number(condition: sympy.Basic) -> bool:
     """Whether an operator made a number of sizes: a window's, or that of its own outputs.
 
-    Operators written in C++ take numbers where Python code gives sizes (`avg_pool1d(x, S // 2)`),
-    and count their outputs (`x.split(2)`). Their other questions are about broadcasting and
-    memory, or are followed by an error.
+    Operators written in C++ take numbers where Python code gives sizes (`avg_pool1d(x, S // 2)`,
+    `np.array(S / 2)`), and count their outputs (`x.split(2)`). Their other questions are about
+    broadcasting and memory, or are followed by an error.
     """
     if isinstance(condition, sympy.Eq):
-        return any(isinstance(side, sympy.Integer) for side in condition.args)
+        return any(isinstance(side, sympy.Number) for side in condition.args)
     return isinstance(condition, (sympy.Gt, sympy.Ge)) and condition.has(Mod, PythonMod)
 
 

@@ -1,4 +1,4 @@
-"""Python's `math` on sizes that are symbols, which it would otherwise make numbers of."""
+"""Functions that make numbers of sizes that are symbols, and that no mode of torch can see."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import SymFloat, SymInt
+from torch.utils import _pytree as pytree
 
 __all__ = ["symbolic_math"]
 
@@ -20,6 +22,13 @@ def _exp(x: Any) -> Any:
 
 def _pow(x: Any, y: Any) -> Any:
     return torch.sym_float(x) ** torch.sym_float(y)
+
+
+def _as_tensor(original: Callable[..., Any], data: Any, *args: Any, **kwargs: Any) -> Any:
+    symbolic = any(isinstance(n, (SymInt, SymFloat)) for n in pytree.tree_leaves(data))
+    if symbolic and not args:
+        return torch.tensor(data, **kwargs)
+    return original(data, *args, **kwargs)
 
 
 #: Those that torch.export can keep in a program.
@@ -33,12 +42,13 @@ _ON_SYMBOLS: dict[str, Callable[..., Any]] = {
 
 @contextmanager
 def symbolic_math() -> Iterator[None]:
-    """`math.sqrt(x.shape[1])` stays an expression while tracing; other numbers as ever."""
+    """`math.sqrt(x.shape[1])` and `torch.as_tensor(x.shape[1])` stay expressions while tracing."""
     originals = {name: getattr(math, name) for name in _ON_SYMBOLS}
     for name, original in originals.items():
         setattr(math, name, _either(original, _ON_SYMBOLS[name]))
     try:
-        yield
+        with patch.object(torch, "as_tensor", functools.partial(_as_tensor, torch.as_tensor)):
+            yield
     finally:
         for name, original in originals.items():
             setattr(math, name, original)
