@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from dynamic.rows import Row, floats, integers, masks, row
 
 X = floats("B", "S", 6)
+IMAGE = floats("B", "H", "W", 2)
 N = integers("B", "S")
 PLACES = integers("B", "T", low=0, high=0)
 
@@ -16,6 +17,13 @@ PLACES = integers("B", "T", low=0, high=0)
 def _last(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     lengths = mask.sum(1).clamp(min=1)
     return x[torch.arange(x.shape[0]), lengths - 1]
+
+
+def _merged_patches(x: torch.Tensor) -> torch.Tensor:
+    _, height, width, _ = x.shape
+    x = F.pad(x, (0, 0, 0, width % 2, 0, height % 2))
+    quarters = [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    return torch.cat(quarters, -1)
 
 
 ROWS = [
@@ -35,6 +43,8 @@ ROWS = [
     row("by S-1", lambda x: x[:, x.shape[1] - 1], X),
     row("from -S//2", lambda x: x[:, -(x.shape[1] // 2) :], X),
     row("every second", lambda x: x[:, ::2], X),
+    row("merged patches of an image padded to even sizes", _merged_patches, IMAGE),
+    row("every third of three times S", lambda x: x.repeat(1, 3, 1)[:, 2::3], X),
     row("every third from 1", lambda x: x[:, 1::3], X),
     row("every second of the first five", lambda x: x[:, :5:2], X),
     row("every second but the last", lambda x: x[:, :-1:2], X),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import sympy
@@ -14,7 +15,7 @@ from torchtract.lower.checks import static_int
 from torchtract.lower.ops.nonzero import picked_positions
 from torchtract.lower.ops.shape import axis_of, every
 from torchtract.lower.registry import lowers
-from torchtract.lower.simplify import is_nonnegative
+from torchtract.lower.simplify import is_nonnegative, simplest
 from torchtract.lower.value import Size, Value, broadcast_shapes, size_of, volume
 
 __all__ = [
@@ -50,8 +51,30 @@ def slice_tensor(
     count = b.result.shape[axis]
     if isinstance(count, sympy.Symbol) and symbol_is_type(count, SymT.UNBACKED_INT):
         count = _count(x.shape[axis], start, end, stride)
+    first, rows = start or 0, _rows(x.shape[axis], stride)
+    in_first_row = isinstance(first, int) and 0 <= first < stride
+    if rows is not None and in_first_row and _is_to_the_end(end, x.shape[axis]):
+        return _column(b, x, axis, rows, stride, first)
     begin, end = bounds(x.shape[axis], start, count, stride)
     return b.slice(x, axis, begin, end) if stride == 1 else every(b, x, axis, begin, end, stride)
+
+
+def _rows(size: Size, step: int) -> Size | None:
+    """How often a step fits into a symbolic axis, where nothing is left over."""
+    if isinstance(size, int) or step < 2:
+        return None
+    rows = simplest(FloorDiv(size, sympy.Integer(step)))
+    return size_of(rows) if simplest(sympy.expand(step * rows - size)) == 0 else None
+
+
+def _is_to_the_end(end: Size | None, size: Size) -> bool:
+    return end is None or end == size or (isinstance(end, int) and end >= sys.maxsize)
+
+
+def _column(b: Builder, x: Value, axis: int, rows: Size, step: int, start: int) -> Value:
+    """Every element at `start` in its row of `step`: of one size in the file for each start."""
+    split = b.reshape(x, [*x.shape[:axis], rows, step, *x.shape[axis + 1 :]])
+    return b.squeeze(b.slice(split, axis + 1, start, start + 1), [axis + 1])
 
 
 def _count(size: Size, start: Size | None, end: Size | None, step: int) -> Size:

@@ -121,7 +121,12 @@ def _between(b: Builder, x: Value, axis: int, begin: Size, end: Size, value: flo
         shape = [*x.shape[:axis], size, *x.shape[axis + 1 :]]
         return [b.full(value, x.dtype, shape)] if size != 0 else []
 
-    return b.concat([*block(begin), x, *block(end)], axis)
+    surrounded = b.concat([*block(begin), x, *block(end)], axis)
+    size = surrounded.shape[axis]
+    if isinstance(sympy.sympify(begin + end), sympy.Integer):
+        return surrounded
+    # tract adds up H + H % 2, and does not know that it is 2 * ((H + 1) / 2). This tells it.
+    return b.emit("tract_core_dyn_slice", surrounded, 0, size, size, axis, like=surrounded)
 
 
 def _cropped(b: Builder, x: Value, pads: Sequence[tuple[Size, Size]]) -> Value:
