@@ -97,3 +97,20 @@ def test_sizes_as_divisors() -> None:
         dynamic_axes={"x0": {0: "S"}},
         sizes=[{"S": 1}, {"S": 3}, {"S": 5}],
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8])
+def test_common_divisors_and_multiples(dtype: torch.dtype) -> None:
+    numbers = [0, 1, 12, 18, 7, 35, 55, 89, 144, 233]
+    x = torch.tensor(numbers)[:, None].to(dtype)
+    y = torch.tensor(numbers).to(dtype)
+    axes = {"x0": {0: "S"}}
+    export_and_compare(
+        lambda x, y: (torch.gcd(x, y), torch.lcm(x, y)), x, y, dynamic_axes=axes, sizes=[{"S": 1}]
+    )
+
+
+def test_divisors_of_negative_and_of_large_numbers() -> None:
+    x = torch.tensor([-12, 12, -12, 7540113804746346429, 2**62, 0])
+    y = torch.tensor([18, -18, -18, 4660046610375530309, -(2**61) * 3, -5])
+    export_and_compare(torch.gcd, x, y)

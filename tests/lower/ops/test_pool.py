@@ -134,3 +134,18 @@ def test_local_response_norm() -> None:
     export_and_compare(
         module, x, dynamic_axes={"input": {0: "B", 2: "S"}}, sizes=[{"B": 1, "S": 4}]
     )
+
+
+@pytest.mark.parametrize("count_include_pad", [False, True])
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_averages_of_integers_are_whole(ceil_mode: bool, count_include_pad: bool) -> None:
+    x = integers(2, 3, 9, 8, low=-(2**61), high=2**61)
+    x[0] = integers(3, 9, 8, low=-9, high=9)
+    flags = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+    axes = {"x0": {0: "B"}}
+    for function in (
+        lambda x: F.avg_pool2d(x, 3, 2, 1, **flags),
+        lambda x: F.avg_pool2d(x[0], 2, **flags, divisor_override=3),
+        lambda x: F.avg_pool1d(x[0], 3, 2, 1, **flags),
+    ):
+        export_and_compare(function, x, dynamic_axes=axes, sizes=[{"B": 1}])

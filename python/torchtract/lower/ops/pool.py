@@ -8,11 +8,12 @@ import torch
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
+from torchtract.lower.limbs import summed_exactly
 from torchtract.lower.ops.elementwise import computed_in_float32
 from torchtract.lower.ops.pad import padded
 from torchtract.lower.registry import lowers
 from torchtract.lower.spatial import batched, unbatched
-from torchtract.lower.value import Size, Value
+from torchtract.lower.value import Size, Value, volume
 
 aten = torch.ops.aten
 
@@ -92,8 +93,7 @@ def avg_pool(
     window = _Window(kernel_size, stride or kernel_size, padding, ones, ceil_mode)
     if divisor_override is None:
         return _average(b, x, window, count_include_pad)
-    require(x.dtype.is_floating_point, f"tract has no mean of {x.dtype}")
-    total = _pool(b, "box", x, window, window.pads(b, x), "ignore", normalize=False)[0]
+    total = _total(b, x, window, window.pads(b, x))
     return b.binary("div", total, b.scalar(divisor_override, total.dtype))
 
 
@@ -139,15 +139,31 @@ class _Window:
 
 def _average(b: Builder, x: Value, window: _Window, count_include_pad: bool) -> Value:
     """Mean of each window. Padding counts if asked to, what lies beyond it never does."""
-    require(x.dtype.is_floating_point, f"tract has no mean of {x.dtype}")
     pads = window.pads(b, x)
     if window.ceil_mode and count_include_pad:
         outer = [(0, 0)] * (x.rank - len(window.padding))
         x = padded(b, x, [*outer, *((p, p) for p in window.padding)])
         pads = [(0, end - begin) for begin, end in pads]
         count_include_pad = False
+    if not x.dtype.is_floating_point:  # PyTorch divides whole numbers
+        count = volume(window.kernel)
+        total = _total(b, x, window, pads)
+        if count_include_pad or not any(map(any, pads)):
+            return b.binary("div", total, b.scalar(count, x.dtype))
+        ones = b.full(1, torch.float64, [1, 1, *x.shape[-len(window.kernel) :]])
+        present = _pool(b, "box", ones, window, pads, "ignore", normalize=False)[0]
+        return b.binary("div", total, b.cast(present, x.dtype))
     border = "constant" if count_include_pad else "ignore"
     return _pool(b, "box", x, window, pads, border, normalize=True)[0]
+
+
+def _total(b: Builder, x: Value, window: _Window, pads: list[tuple[int, int]]) -> Value:
+    """Sum of each window."""
+
+    def total(x: Value) -> Value:
+        return _pool(b, "box", x, window, pads, "ignore", normalize=False)[0]
+
+    return total(x) if x.dtype.is_floating_point else summed_exactly(b, total, x)
 
 
 def _pool(
@@ -163,7 +179,7 @@ def _pool(
     spatial = len(window.kernel)
     x = batched(b, x, spatial)
     static_int(x.shape[1], "its number of channels")
-    shape = [x.shape[0], *b.result.shape[-spatial - 1 :]]
+    shape = [*x.shape[:2], *b.result.shape[-spatial:]]
     outputs = b.emit_many(
         op,
         x,
