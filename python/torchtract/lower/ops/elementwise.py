@@ -349,3 +349,9 @@ def copysign(b: Builder, x: Value, other: Operand) -> Value:
     """copysign.Tensor(Tensor self, Tensor other) -> Tensor"""
     sign, size = b.tensor(other, b.result.dtype), b.emit("abs", b.cast(x, b.result.dtype))
     return b.where(signbit(b, sign), b.emit("neg", size), size)
+
+
+@lowers(torch.ops.prims.convert_element_type.default)
+def convert_element_type(b: Builder, a: Value, dtype: torch.dtype) -> Value:
+    """prims.convert_element_type(Tensor a, ScalarType dtype) -> Tensor"""
+    return b.cast(a, b.result.dtype)
