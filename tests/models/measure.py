@@ -160,7 +160,7 @@ def _export_by_torch_to_nnef(case: ModelCase, module: torch.nn.Module, folder: P
     export_by_peer(
         model=module,
         args=args,
-        file_path_export=folder / "model.nnef.tar",
+        file_path_export=folder / "model.nnef",
         inference_target=Target(
             version="0.23.8",  # the newest that it knows
             specific_tract_binary_path=binary,
@@ -171,7 +171,7 @@ def _export_by_torch_to_nnef(case: ModelCase, module: torch.nn.Module, folder: P
         output_names=[f"output_{i}" for i in range(outputs)],
         custom_extensions=list(case.assertions),
     )
-    return folder / "model.nnef.tar"
+    return next(folder.glob("model.nnef.t*"))
 
 
 EXPORTERS: Mapping[str, Exporter] = {

@@ -92,8 +92,8 @@ def _with_lengths(
 
 
 def _conformer() -> torch.nn.Module:
-    model: torch.nn.Module = library.Conformer(80, 4, 128, 2, depthwise_conv_kernel_size=31)
-    return model
+    conformer: torch.nn.Module = library.Conformer(80, 4, 128, 2, depthwise_conv_kernel_size=31)
+    return conformer
 
 
 def _conformer_layers(conformer: Any, x: torch.Tensor) -> torch.Tensor:
@@ -187,9 +187,7 @@ def _predictor() -> ModelCase:
 
 
 def _tacotron2_encoder() -> ModelCase:
-    def make() -> torch.nn.Module:
-        encoder: torch.nn.Module = tacotron2._Encoder(64, 2, 5)
-        return encoder
+    make = partial(tacotron2._Encoder, 64, 2, 5)
 
     def inputs(B: int, T: int) -> tuple[torch.Tensor, ...]:  # noqa: N803
         return torch.randn(B, 64, T), torch.full((B,), T)
@@ -212,11 +210,8 @@ def _tacotron2_convolutions(encoder: Any, x: torch.Tensor) -> Any:
 
 
 def _wavernn() -> ModelCase:
-    def make() -> torch.nn.Module:
-        model: torch.nn.Module = library.WaveRNN(
-            [2, 3, 4], 256, 24, 2, 32, 32, n_freq=16, n_hidden=16, n_output=16
-        )
-        return model
+    sizes = {"n_freq": 16, "n_hidden": 16, "n_output": 16}
+    make = partial(library.WaveRNN, [2, 3, 4], 256, 24, 2, 32, 32, **sizes)
 
     def inputs(B: int) -> tuple[torch.Tensor, ...]:  # noqa: N803
         return torch.randn(B, 1, 9 * 24), torch.randn(B, 1, 16, 13)
