@@ -67,7 +67,7 @@ class Gain(nn.Module):
         self.decibels = nn.Parameter(torch.linspace(-6, 6, bands))
 
     def forward(self, x: Tensor, times: float = 1.0) -> Tensor:
-        """Decibels count as many times."""
+        """`times` as much of the gain, in decibels."""
         return x * torch.pow(10.0, times * self.decibels / 20)
 
 
@@ -83,7 +83,7 @@ def lower_gain_wrongly(b: Builder, module: Gain, x: Value, times: float) -> Valu
 
 
 class Listener(nn.Module):
-    """[B, S, 16] to the same."""
+    """Loudness, a gain, a dense layer with an activation, and another gain."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Listener(nn.Module):
         self.dense = nn.Sequential(nn.Linear(16, 16), nn.SiLU(), Gain(16))
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Companded, made louder or quieter, and mixed."""
+        """[batch, frames, 16] to the same."""
         hidden: Tensor = self.dense(self.gain(mu_law(frames.tanh()), times=0.5))
         return hidden
 

@@ -161,7 +161,7 @@ def export_model_to_nnef(
         output_names=output_names,
         dynamic_axes=target.dynamic_axes,
         assertions=assertions,
-        whole=whole_modules_of(model),
+        whole_of=whole_modules_of,
     )
     extensions += _above_zero(captured)
     assertions = assertions_of(extensions)

@@ -112,7 +112,7 @@ class ModuleCall:
                 raise self.refused(f"its forward gives its {name!r} another value")
         register_dataclasses(result)
         leaves, self.output_structure = pytree.tree_flatten(result)
-        self.outputs = [self._checked(leaf, "returns") for leaf in leaves]
+        self.outputs = [self.checked(leaf, "returns") for leaf in leaves]
         return leaves
 
     def result(self, tensors: Sequence[Tensor]) -> Any:
@@ -121,13 +121,8 @@ class ModuleCall:
         leaves = [next(given) if leaf is Tensor else leaf for leaf in self.outputs]
         return pytree.tree_unflatten(leaves, self.output_structure)
 
-    def check_arguments(self) -> None:
-        """Refuse arguments that an operator can't get."""
-        for leaf in self.leaves:
-            if not isinstance(leaf, type):
-                self._checked(leaf, "gets")
-
-    def _checked(self, leaf: Any, verb: str) -> Any:
+    def checked(self, leaf: Any, verb: str) -> Any:
+        """Tensor for a tensor, else the leaf, if an operator can get and give it."""
         if not isinstance(leaf, (Tensor, torch.SymInt, *_CONSTANTS)):
             raise self.refused(f"its forward {verb} a {type(leaf).__name__}")
         return Tensor if isinstance(leaf, Tensor) else leaf
@@ -273,7 +268,8 @@ def _whole(
         leaves, structure = pytree.tree_flatten((args, kwargs))
         kinds = [_kind(leaf) for leaf in leaves]
         call = make(original, names, kinds, structure)
-        call.check_arguments()
+        for leaf in leaves:
+            call.checked(leaf, "gets")
         calls.append(call)
         number = next(_NUMBERS)
         _CALLS[number] = call

@@ -254,7 +254,8 @@ class Opaque(nn.Module):
         return x
 
 
-def test_an_object_that_may_hold_anything_is_refused() -> None:
+@pytest.mark.parametrize("thing", [Path(), nn.ReLU], ids=["object", "class"])
+def test_an_object_that_may_hold_anything_is_refused(thing: object) -> None:
     lowers_module(Opaque)(lambda _, __, x, thing: x)  # noqa: ARG005
 
     class Model(nn.Module):
@@ -263,10 +264,12 @@ def test_an_object_that_may_hold_anything_is_refused() -> None:
             self.opaque = Opaque()
 
         def forward(self, x: Tensor) -> Tensor:
-            y: Tensor = self.opaque(x, Path())
+            y: Tensor = self.opaque(x, thing)
             return y
 
-    with pytest.raises(CaptureError, match=r"opaque: this Opaque .* its forward gets a \w*Path"):
+    with pytest.raises(
+        CaptureError, match=r"opaque: this Opaque .* its forward gets a (\w*Path|type)"
+    ):
         export(Model().eval(), X)
 
 

@@ -6,6 +6,7 @@ import pytest
 import sympy
 from torch.utils._sympy.functions import FloorDiv, Max, Min, PythonMod
 
+from torchtract.lower.dims import dim_text
 from torchtract.lower.simplify import is_nonnegative, simplest, within
 
 S, T = sympy.symbols("s27 s77", integer=True, positive=True)
@@ -45,6 +46,22 @@ def test_sizes_lose_what_changes_nothing(size: sympy.Expr, simpler: sympy.Expr) 
 )
 def test_values_stay_the_same(size: sympy.Expr) -> None:
     for s in range(1, 12):
+        at = {S: s, T: 4}
+        assert simplest(size).subs(at) == size.subs(at)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        *(S // 2, -S // 2, -(-S // 3), (S - 7) // 4, (2 * S + 3) // 4 + T),
+        *(S % 5, -S % 5, (S + 1) % 2 * 3, (S % 4 + S) // 3, (S // 2 * 2) % 3, S // 2 // 3),
+    ],
+    ids=str,
+)
+def test_what_python_computes_of_sizes_becomes_divisions(size: sympy.Expr) -> None:
+    assert not simplest(size).has(sympy.floor, sympy.ceiling, sympy.Mod)
+    assert dim_text(size, {S: "S", T: "T"})
+    for s in range(1, 25):
         at = {S: s, T: 4}
         assert simplest(size).subs(at) == size.subs(at)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,7 +80,7 @@ def capture(
     output_names: Sequence[str] | None = None,
     dynamic_axes: DynamicAxes | None = None,
     assertions: Iterable[Assertion] = (),
-    whole: Mapping[torch.nn.Module, OpOverload] | None = None,
+    whole_of: Callable[[torch.nn.Module], Mapping[torch.nn.Module, OpOverload]] = lambda _: {},
 ) -> Capture:
     """Trace a module with torch.export, non-strict, keeping the dynamic axes symbolic.
 
@@ -93,7 +93,8 @@ def capture(
             `forward` returns. Other things than tensors in it are left out.
         dynamic_axes: which axes of which inputs are symbols.
         assertions: what the symbols' sizes obey.
-        whole: modules that are not traced, and the operator that each call of one becomes.
+        whole_of: gives the modules in a model that are not traced, and the operator that each
+            call of one becomes.
 
     Raises:
         CaptureError: the module, its arguments or the dynamic axes don't allow it.
@@ -114,8 +115,8 @@ def capture(
     promises = [*assertions, *assertions_of(ranges_of(dynamic_axes or {}))]
     sizes = _traced_sizes(tensors, axes, promises)
     inputs = dict(zip(names, positions, strict=True))
-    may_be_empty = _may_be_empty(sizes, promises)
-    tracer = Tracer(model, leaves, structure, inputs, axes, may_be_empty, whole or {})
+    may_be_empty, whole = _may_be_empty(sizes, promises), whole_of(model)
+    tracer = Tracer(model, leaves, structure, inputs, axes, may_be_empty, whole)
     with recorded_guards() as guards_of, recorded_questions() as above_zero:
         program = tracer.trace(sizes)
     guards = guards_of(program)
