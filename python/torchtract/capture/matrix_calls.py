@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import SymInt, Tensor
 
-from torchtract.factorizations import geqrf
+from torchtract.factorizations import geqrf, lstsq
 
 __all__ = ["MATRIX_CALLS"]
 
@@ -102,6 +102,29 @@ def _nuclear_norm(
     return _norm(x, p, dim, keepdim, **options) if p == "nuc" else NotImplemented
 
 
+def _geqrf(input: Tensor, *, out: Any = None) -> Any:  # noqa: A002  (PyTorch's name)
+    return NotImplemented if out is not None else torch.return_types.geqrf(geqrf(input))
+
+
+def _lstsq(
+    input: Tensor,  # noqa: A002
+    b: Tensor,
+    rcond: float | None = None,
+    *,
+    driver: str | None = None,
+    out: Any = None,
+) -> Any:
+    vectors = b.dim() == 1 or (input.dim() - 1 == b.dim() and input.shape[:-1] == b.shape)
+    right = b.unsqueeze(-1) if vectors else b
+    if out is not None or input.dim() < 2 or right.dim() < 2:
+        return NotImplemented
+    solution, *more = lstsq(input, right, rcond, driver or "gelsy")
+    if vectors:
+        solution = solution.squeeze(-1)
+    kind: Any = torch.return_types
+    return kind.linalg_lstsq((solution, *more))
+
+
 #: What stands for each function while tracing.
 MATRIX_CALLS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.cov: _cov,
@@ -112,6 +135,7 @@ MATRIX_CALLS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.linalg.norm: _norm,
     torch.norm: _nuclear_norm,
     torch.Tensor.norm: _nuclear_norm,
-    torch.geqrf: geqrf,
-    torch.Tensor.geqrf: geqrf,
+    torch.linalg.lstsq: _lstsq,
+    torch.geqrf: _geqrf,
+    torch.Tensor.geqrf: _geqrf,
 }

@@ -91,3 +91,10 @@ def test_a_symbolic_number_of_rows_is_refused() -> None:
 def test_large_matrices_are_refused() -> None:
     with pytest.raises(UnsupportedOpError, match="more than 32 rows and columns"):
         export(linalg.lu, uniform(33, 40))
+
+
+def test_factors_with_blocks_are_refused() -> None:
+    with pytest.raises(UnsupportedOpError, match="blocks of one row or two"):
+        export(linalg.ldl_factor, uniform(3, 3))
+    with pytest.raises(UnsupportedOpError, match="blocks of one row or two"):
+        export(lambda x: linalg.ldl_solve(*linalg.ldl_factor_ex(x)[:2], x), uniform(3, 3))

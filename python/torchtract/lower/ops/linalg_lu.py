@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import require
+from torchtract.lower.checks import Refusal, require
 from torchtract.lower.ops.linalg_cholesky import substituted
 from torchtract.lower.ops.linalg_matrices import (
     batched,
@@ -24,6 +24,11 @@ from torchtract.lower.registry import lowers
 from torchtract.lower.value import Fact, Value
 
 aten = torch.ops.aten
+
+_BLOCKS = (
+    "Bunch and Kaufman's factors have blocks of one row or two, as the data want it; use "
+    "torch.linalg.lu_factor and lu_solve, or torch.linalg.solve"
+)
 
 
 @dataclass(frozen=True)
@@ -210,3 +215,21 @@ def linalg_lu_solve(
         x = substituted(b, factors, x, upper=False, unitriangular=True)
         x = substituted(b, factors, x, upper=True)
     return b.cast(x if left else turned(b, x), b.result.dtype)
+
+
+@lowers(aten.linalg_ldl_factor.default, aten.linalg_ldl_factor_ex.default)
+def linalg_ldl_factor(b: Builder, x: Value, hermitian: bool = False) -> Value:
+    """linalg_ldl_factor(Tensor self, *, bool hermitian=False) -> (Tensor LD, Tensor pivots)"""
+    raise Refusal(_BLOCKS)
+
+
+@lowers(aten.linalg_ldl_solve.default)
+def linalg_ldl_solve(
+    b: Builder,
+    LD: Value,  # noqa: N803
+    pivots: Value,
+    B: Value,  # noqa: N803
+    hermitian: bool = False,
+) -> Value:
+    """linalg_ldl_solve(Tensor LD, Tensor pivots, Tensor B, *, bool hermitian=False) -> Tensor"""
+    raise Refusal(_BLOCKS)

@@ -5,6 +5,8 @@ Vectors have a sign that depends on how LAPACK found them. They are no outputs h
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from torchtract.lower.builder import Builder
@@ -21,6 +23,8 @@ from torchtract.lower.ops.linalg_matrices import (
 )
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Fact, Value
+
+__all__ = ["Spectrum", "in_order", "spectrum"]
 
 aten = torch.ops.aten
 
@@ -41,7 +45,7 @@ def _normalised(b: Builder, x: Value) -> tuple[Value, Value]:
     return b.binary("div", x, largest), largest
 
 
-def _in_order(b: Builder, x: Value, like: Fact, descending: bool) -> Value:
+def in_order(b: Builder, x: Value, like: Fact, descending: bool) -> Value:
     """Rows of values, [..., 1, n], as sorted values."""
     x = b.squeeze(x, [x.rank - 2])
     count, axis = like.shape[-1], x.rank - 1
@@ -82,7 +86,7 @@ def linalg_svd(
     x, scale = _normalised(b, A)
     x = x if A.shape[-2] >= A.shape[-1] else turned(b, x)
     values = _lengths(b, orthogonalised(b, x, sides_of(x, LARGEST_IN_LOOPS)[0]))
-    return found[0], _in_order(b, b.binary("mul", values, scale), s, True), found[1]
+    return found[0], in_order(b, b.binary("mul", values, scale), s, True), found[1]
 
 
 @lowers(aten._linalg_eigh.default)
@@ -98,7 +102,7 @@ def linalg_eigh(
         return b.full(0, values.dtype, values.shape), _vectors(b, vectors, values)
     x, scale = _normalised(b, _symmetric(b, A, upper=UPLO.upper() == "U"))
     found = b.binary("mul", diagonalised(b, x), scale)
-    return _in_order(b, found, values, False), _vectors(b, vectors, values)
+    return in_order(b, found, values, False), _vectors(b, vectors, values)
 
 
 def _symmetric(b: Builder, x: Value, upper: bool = False) -> Value:
@@ -106,6 +110,49 @@ def _symmetric(b: Builder, x: Value, upper: bool = False) -> Value:
     places = torch.arange(order_of(x, LARGEST_IN_LOOPS))
     above = places[:, None] < places
     return b.where(b.constant(above.T if upper else above), turned(b, x), x)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Tall matrices A as far as their pseudoinverses need them, wide ones turned.
+
+    Attributes:
+        vectors: V, whose columns are orthogonal and of length 1.
+        images: A V, whose columns are orthogonal.
+        lengths: those of the images, [..., 1, columns].
+        scale: what A was divided by.
+    """
+
+    vectors: Value
+    images: Value
+    lengths: Value
+    scale: Value
+
+    def values(self, b: Builder) -> Value:
+        """The singular values, [..., 1, columns], in no order."""
+        return b.binary("mul", self.lengths, self.scale)
+
+    def pseudoinverse(self, b: Builder, kept: Value) -> Value:
+        """That of A, with some of the singular values."""
+        squares = b.binary("mul", self.lengths, self.lengths)
+        squares = b.where(kept, squares, number(b, torch.inf))
+        batch = "abcdefgh"[: self.vectors.rank - 2]
+        product = f"{batch}ik,{batch}jk->{batch}ij"
+        inverse = b.einsum(product, b.binary("div", self.vectors, squares), self.images)
+        return b.binary("div", inverse, self.scale)
+
+
+def spectrum(b: Builder, x: Value) -> Spectrum:
+    """The singular values of matrices and what goes with them."""
+    rows, columns = sides_of(x, LARGEST_IN_LOOPS)
+    matrix, scale = _normalised(b, x)
+    if rows < columns:
+        rows, columns, matrix = columns, rows, turned(b, matrix)
+    axis = x.rank - 2
+    both = b.concat([matrix, unit(b, columns, matrix)], axis)
+    both = orthogonalised(b, both, rows)
+    images, vectors = b.slice(both, axis, 0, rows), b.slice(both, axis, rows, rows + columns)
+    return Spectrum(vectors, images, _lengths(b, images), scale)
 
 
 @lowers(aten.linalg_pinv.atol_rtol_tensor)
@@ -119,23 +166,12 @@ def linalg_pinv(
     """linalg_pinv.atol_rtol_tensor(Tensor self, *, Tensor? atol=None, Tensor? rtol=None, ...)"""
     if 0 in b.result.shape:
         return b.full(0, b.result.dtype, b.result.shape)
+    found = spectrum(b, _symmetric(b, x) if hermitian else x)
+    values = found.values(b)
+    kept = b.binary("gt", values, _least(b, values, x, atol, rtol), torch.bool)
+    inverse = found.pseudoinverse(b, kept)
     rows, columns = sides_of(x, LARGEST_IN_LOOPS)
-    matrix, scale = _normalised(b, _symmetric(b, x) if hermitian else x)
-    matrix = matrix if rows >= columns else turned(b, matrix)
-    rows, columns = sides_of(matrix, LARGEST_IN_LOOPS)
-    both = b.concat([matrix, unit(b, columns, matrix)], x.rank - 2)
-    both = orthogonalised(b, both, rows)
-    images = b.slice(both, x.rank - 2, 0, rows)
-    vectors = b.slice(both, x.rank - 2, rows, rows + columns)
-    values = _lengths(b, images)
-    sizes = b.binary("mul", values, scale)
-    kept = b.binary("gt", sizes, _least(b, sizes, x, atol, rtol), torch.bool)
-    squares = b.where(kept, b.binary("mul", values, values), number(b, torch.inf))
-    letters = "abcdefgh"[: x.rank - 2]
-    product = f"{letters}ik,{letters}jk->{letters}ij"
-    inverse = b.einsum(product, b.binary("div", vectors, squares), images)
-    inverse = b.binary("div", inverse, scale)
-    return b.cast(inverse if x.shape[-2] >= x.shape[-1] else turned(b, inverse), b.result.dtype)
+    return b.cast(inverse if rows >= columns else turned(b, inverse), b.result.dtype)
 
 
 def _least(b: Builder, sizes: Value, x: Value, atol: Value | None, rtol: Value | None) -> Value:
