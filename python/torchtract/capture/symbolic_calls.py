@@ -180,6 +180,17 @@ def _linear_cross_entropy(*args: Any, options: Any = None, **kwargs: Any) -> Any
     return F.linear_cross_entropy(*args, **kwargs)
 
 
+def _triangle_indices(upper: bool) -> Callable[..., Any]:
+    def indices(row: Any, col: Any, offset: int = 0, *, dtype: Any = None, **where: Any) -> Any:
+        if not isinstance(row, SymInt) and not isinstance(col, SymInt):
+            return NotImplemented
+        full = torch.ones(row, col, device=where.get("device"))
+        places = (full.triu(offset) if upper else full.tril(offset)).nonzero().T
+        return places if dtype is None else places.to(dtype)
+
+    return indices
+
+
 #: What stands for each function while tracing, where its sizes are symbols.
 REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.max_pool1d: _max_pool1d,
@@ -194,6 +205,8 @@ REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.combinations: _combinations,
     torch.narrow: _narrow,
     torch.Tensor.narrow: _narrow,
+    torch.tril_indices: _triangle_indices(upper=False),
+    torch.triu_indices: _triangle_indices(upper=True),
     torch.tensor_split: _tensor_split,
     torch.Tensor.tensor_split: _tensor_split,
     torch.take_along_dim: _take_along_dim,

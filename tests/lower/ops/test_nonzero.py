@@ -115,6 +115,15 @@ def test_combinations(with_replacement: bool) -> None:
     export_and_compare(function, integers(2, 4, low=0, high=9))
 
 
+def test_triangles_of_sizes() -> None:
+    def function(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        rows, columns = torch.tril_indices(x.shape[0], x.shape[1], 1)
+        above = torch.triu_indices(x.shape[1], x.shape[1], -1, dtype=torch.int32)
+        return x[rows, columns], above
+
+    export_and_compare(function, uniform(3, 5, 6), **DYNAMIC)
+
+
 def test_narrow_from_a_tensor() -> None:
     def function(x: torch.Tensor, i: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return x.narrow(1, i, 2), torch.narrow(x, 0, -i, 1)
