@@ -21,6 +21,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
+from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -28,8 +29,9 @@ from torchtract.errors import CaptureError
 from torchtract.module_state import unchanged
 from torchtract.pytrees import register_dataclasses
 
-__all__ = ["ModuleCall", "call_of", "operator_of", "whole_modules"]
+__all__ = ["ModuleCall", "call_of", "check_writes", "operator_of", "whole_modules"]
 
+_LIBRARY = "torchtract_module"
 _LOCK = threading.Lock()
 _OPERATORS: dict[type[torch.nn.Module], OpOverload] = {}
 _CALLS: weakref.WeakValueDictionary[int, ModuleCall] = weakref.WeakValueDictionary()
@@ -58,6 +60,7 @@ class ModuleCall:
         tracing: what keeps sizes symbolic in its code.
         outputs: what it returned, flattened likewise.
         output_structure: how to put that together again.
+        shares_memory: whether a tensor of it shares memory with another, or with an argument.
     """
 
     module: torch.nn.Module
@@ -69,6 +72,7 @@ class ModuleCall:
     tracing: Callable[[], AbstractContextManager[None]]
     outputs: Sequence[Any] = ()
     output_structure: pytree.TreeSpec = field(default_factory=pytree.treespec_leaf)
+    shares_memory: bool = False
 
     def arguments(
         self, tensors: Sequence[Any], sizes: Sequence[Any]
@@ -102,7 +106,10 @@ class ModuleCall:
                 outputs = torch.func.functional_call(holder, held, ())
         finally:
             _WHOLE.reset(inside)
-        return [x.clone() for x in outputs if isinstance(x, Tensor)]
+        given = [x for x in outputs if isinstance(x, Tensor)]
+        storages = {*map(_storage, given)}
+        self.shares_memory = len(storages) < len(given) or not storages.isdisjoint(owners)
+        return [x.clone() for x in given]
 
     def _outputs(self, args: Any, kwargs: Any, weights: Mapping[str, Tensor]) -> list[Any]:
         result = self.forward(*args, **kwargs)
@@ -157,14 +164,47 @@ class _RefusedWrites(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        for position, parameter in enumerate(func._schema.arguments):
-            if parameter.is_write:
-                given = args[position] if position < len(args) else kwargs.get(parameter.name)
-                for tensor in pytree.tree_leaves(given):
-                    owner = isinstance(tensor, Tensor) and self.owners.get(_storage(tensor))
-                    if owner:
-                        raise self.call.refused(f"its forward writes to {owner} in place")
+        for tensor in _written(func, args, kwargs):
+            owner = isinstance(tensor, Tensor) and self.owners.get(_storage(tensor))
+            if owner:
+                raise self.call.refused(f"its forward writes to {owner} in place")
         return func(*args, **kwargs)
+
+
+def _written(target: Any, args: Any, kwargs: Any) -> list[Any]:
+    """The arguments that a call of an operator writes to."""
+    if not (isinstance(target, OpOverload) and target._schema.is_mutable):
+        return []
+    given = [
+        args[position] if position < len(args) else kwargs.get(parameter.name)
+        for position, parameter in enumerate(target._schema.arguments)
+        if parameter.is_write
+    ]
+    return pytree.tree_leaves(given)
+
+
+def check_writes(program: ExportedProgram) -> None:
+    """Refuse later writes to memory that a whole module shared between tensors.
+
+    In the program they are tensors of their own, of which a write changes one.
+
+    Raises:
+        CaptureError: there is one.
+    """
+    shared: dict[int, ModuleCall] = {}
+    for node in program.graph.nodes:
+        for written in _written(node.target, node.args, node.kwargs):
+            call = shared.get(_storage(written.meta["val"]))
+            if call is not None:
+                raise call.refused(
+                    "its forward returns memory that is in use elsewhere, to which "
+                    f"{node.target} writes later"
+                )
+        if isinstance(node.target, OpOverload) and node.target.namespace == _LIBRARY:
+            call = call_of(node.args[-1])
+            tensors = [x.meta["val"] for x in node.all_input_nodes] + list(node.meta["val"])
+            if call.shares_memory:
+                shared |= {_storage(x): call for x in tensors if isinstance(x, Tensor)}
 
 
 def _storage(tensor: Tensor) -> int:
@@ -198,13 +238,13 @@ def operator_of(module_class: type[torch.nn.Module]) -> OpOverload:
 
 
 def _defined(module_class: type[torch.nn.Module]) -> OpOverload:
-    library = torch.ops.torchtract_module
+    library = getattr(torch.ops, _LIBRARY)
     stem = re.sub(r"\W+", "_", module_class.__qualname__.rpartition("<locals>.")[2], flags=re.ASCII)
     names = (f"{stem}_{i}" if i else stem for i in itertools.count())
     name = next(name for name in names if not hasattr(library, name))
 
     @torch.library.custom_op(
-        f"torchtract_module::{name}",
+        f"{_LIBRARY}::{name}",
         mutates_args=(),
         schema="(Tensor[] tensors, Tensor[] weights, SymInt[] sizes, int call) -> Tensor[]",
     )
@@ -261,7 +301,7 @@ def _whole(
     original, names = module.forward, tuple(_weights(module))
 
     @functools.wraps(original)
-    def forward(*args: Any, **kwargs: Any) -> Any:
+    def whole(*args: Any, **kwargs: Any) -> Any:
         if id(module) not in _WHOLE.get():  # in another module's operator, or another thread
             return original(*args, **kwargs)
         register_dataclasses((args, kwargs))
@@ -280,7 +320,7 @@ def _whole(
         )
         return call.result(operator(tensors, [weights[n] for n in names], sizes, number))
 
-    return forward
+    return whole
 
 
 def _kind(leaf: Any) -> Any:

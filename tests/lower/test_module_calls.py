@@ -327,3 +327,37 @@ def test_threads_that_export_take_turns() -> None:
     for thread in threads:
         thread.join()
     assert not failed
+
+
+class Views(nn.Module):
+    def forward(self, x: Tensor, how: str) -> Tensor:
+        return x if how == "same" else x.transpose(1, 2) if how == "view" else x + 0
+
+
+class Writes(nn.Module):
+    def __init__(self, how: str, to: str) -> None:
+        super().__init__()
+        self.views, self.how, self.to = Views(), how, to
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x * 2
+        x.add_(1)
+        y = self.views(x, self.how)
+        (x if self.to == "argument" else y)[0].mul_(3)
+        return x, y
+
+
+@pytest.mark.parametrize("to", ["argument", "result"])
+def test_writes_to_memory_that_a_module_shared_are_refused(to: str) -> None:
+    lowers_module(Views)(lambda b, _, x, how: b.transpose(x, [0, 2, 1]) if how == "view" else x)
+    told = r"views: this Views .* in use elsewhere, to which aten.mul_.Tensor writes later"
+    for how in ("same", "view"):
+        with pytest.raises(CaptureError, match=told):
+            export(Writes(how, to).eval(), X)
+    export_and_compare(Writes("new", to).eval(), X, dynamic_axes=AXES)
+
+
+def test_the_line_of_a_call_is_the_callers() -> None:
+    lowers_module(Scaled)(lambda b, _, x, power: b.slice(x, 2, 0, 1))  # noqa: ARG005
+    with pytest.raises(LoweringError, match=r"^[^:]*torch.nn.modules.container\.py:\d+ \(in mod"):
+        export(nn.Sequential(Scaled(4)), X)

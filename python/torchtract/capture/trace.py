@@ -18,6 +18,7 @@ from torch._export import non_strict_utils
 from torch._ops import OpOverload
 from torch._subclasses import fake_tensor
 from torch.export import Dim, ExportedProgram, ShapesCollection, _trace
+from torch.fx import _symbolic_trace as fx_tracer
 from torch.fx import proxy
 from torch.fx.experimental import _config as symbolic_shapes_config
 from torch.fx.experimental import symbolic_shapes
@@ -34,7 +35,7 @@ from torchtract.errors import CaptureError
 from torchtract.module_state import unchanged
 from torchtract.recurrent import whole_recurrent_layers
 from torchtract.sizes import resize
-from torchtract.whole_modules import ModuleCall, whole_modules
+from torchtract.whole_modules import ModuleCall, check_writes, whole_modules
 
 __all__ = ["Tracer", "silent_refusals"]
 
@@ -113,7 +114,8 @@ def _frames_of_user(_tracer: Any, stack: traceback.StackSummary) -> traceback.St
     """
     start = next((i for i, f in enumerate(stack) if f.filename == __file__), 0)
     frames = [f for f in stack[start:] if not f.filename.startswith(NOT_THE_USERS)]
-    return traceback.StackSummary.from_list(frames or [f for f in stack if f.name == "forward"])
+    layers = [f for f in stack if f.name == "forward" and f.filename != fx_tracer.__file__]
+    return traceback.StackSummary.from_list(frames or layers)
 
 
 @contextmanager
@@ -200,9 +202,11 @@ class Tracer:
                 known_keywords(self.model, kwargs),
             ):
                 dynamic = shapes.dynamic_shapes(self.model, args, kwargs) if self.axes else None
-                return torch.export.export(
+                program = torch.export.export(
                     self.model, args, kwargs, dynamic_shapes=dynamic, strict=False
                 )
+                check_writes(program)
+                return program
         except CaptureError:
             raise
         except Exception as error:
