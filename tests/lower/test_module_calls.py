@@ -335,26 +335,26 @@ class Views(nn.Module):
 
 
 class Writes(nn.Module):
-    def __init__(self, how: str, to: str) -> None:
+    def __init__(self, how: str, written: str) -> None:
         super().__init__()
-        self.views, self.how, self.to = Views(), how, to
+        self.views, self.how, self.written = Views(), how, written
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = x * 2
         x.add_(1)
         y = self.views(x, self.how)
-        (x if self.to == "argument" else y)[0].mul_(3)
+        (x if self.written == "argument" else y)[0].mul_(3)
         return x, y
 
 
-@pytest.mark.parametrize("to", ["argument", "result"])
-def test_writes_to_memory_that_a_module_shared_are_refused(to: str) -> None:
+@pytest.mark.parametrize("written", ["argument", "result"])
+def test_writes_to_memory_that_a_module_shared_are_refused(written: str) -> None:
     lowers_module(Views)(lambda b, _, x, how: b.transpose(x, [0, 2, 1]) if how == "view" else x)
     told = r"views: this Views .* in use elsewhere, to which aten.mul_.Tensor writes later"
     for how in ("same", "view"):
         with pytest.raises(CaptureError, match=told):
-            export(Writes(how, to).eval(), X)
-    export_and_compare(Writes("new", to).eval(), X, dynamic_axes=AXES)
+            export(Writes(how, written).eval(), X)
+    export_and_compare(Writes("new", written).eval(), X, dynamic_axes=AXES)
 
 
 def test_the_line_of_a_call_is_the_callers() -> None:
