@@ -38,6 +38,10 @@ _UNSPECIFIED = frozenset(
 )
 
 
+#: Operators that give places of elements in order, equal ones in any.
+_ORDERS = {"sort": 1, "argsort": 0}
+
+
 class Kind(str, Enum):
     """What became of a sample."""
 
@@ -102,6 +106,8 @@ def judge(name: str, sample: Sample, expected: Sequence[torch.Tensor], export: E
             given = list(runnable.run(inputs).values())
         except EngineError as error:
             return Verdict(Kind.FAILED, f"{type(error).__name__}: {error}", seconds)
+    if name in _ORDERS and sample.tensors[0].dim() == 1:
+        given, expected = _in_order(sample.tensors[0], _ORDERS[name], given, expected)
     difference = _difference(name, given, expected)
     if difference and any(x.dtype == torch.float16 for x in expected):
         # PyTorch rounds some sums at each term, others once; both are right.
@@ -127,6 +133,19 @@ def _difference(
         if not np.allclose(ours, theirs, rtol=rtol, atol=atol, equal_nan=True):
             return f"output {number} differs: {_few(ours)} for {_few(theirs)}"
     return ""
+
+
+def _in_order(
+    x: torch.Tensor,
+    output: int,
+    given: Sequence[npt.NDArray[Any]],
+    expected: Sequence[torch.Tensor],
+) -> tuple[list[npt.NDArray[Any]], list[torch.Tensor]]:
+    """The outputs with the elements for their places."""
+    ours, theirs = list(given), list(expected)
+    ours[output] = _array(x)[given[output]]
+    theirs[output] = x[expected[output]]
+    return ours, theirs
 
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
