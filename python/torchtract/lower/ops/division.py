@@ -8,7 +8,6 @@ import sympy
 import torch
 
 from torchtract.lower.builder import Builder, Operand
-from torchtract.lower.checks import require
 from torchtract.lower.ops.elementwise import truncated
 from torchtract.lower.ops.products import is_extreme, product
 from torchtract.lower.registry import lowers
@@ -132,41 +131,3 @@ def _is_above_zero(operand: Operand) -> bool:
     if isinstance(operand, sympy.Expr):
         return bool(operand.is_positive)
     return not isinstance(operand, Value) and operand > 0
-
-
-# Common divisors and multiples.
-
-
-@lowers(aten.gcd.default)
-def gcd(b: Builder, x: Value, other: Value) -> Value:
-    """gcd(Tensor self, Tensor other) -> Tensor"""
-    return _greatest_divisor(b, *_sizes(b, x, other))
-
-
-@lowers(aten.lcm.default)
-def lcm(b: Builder, x: Value, other: Value) -> Value:
-    """lcm(Tensor self, Tensor other) -> Tensor"""
-    x, other = _sizes(b, x, other)
-    divisor = _greatest_divisor(b, x, other)
-    none = b.binary("eq", divisor, b.scalar(0, divisor.dtype), torch.bool)
-    divisor = b.where(none, b.scalar(1, divisor.dtype), divisor)
-    return b.emit("abs", b.binary("mul", b.binary("div", x, divisor), other))
-
-
-def _sizes(b: Builder, x: Value, other: Value) -> tuple[Value, ...]:
-    operands = b.promote(x, other, dtype=b.result.dtype)
-    return tuple(b.emit("abs", v) for v in operands)
-
-
-def _greatest_divisor(b: Builder, x: Value, y: Value) -> Value:
-    """Euclid's algorithm, in as many steps as it takes at most: for two of Fibonacci's numbers."""
-    dtype = x.dtype
-    require(dtype.is_signed or dtype == torch.uint8, f"tract divides no {dtype}")
-    steps = int(torch.iinfo(dtype).bits * 1.4404) + 2
-    zero, one = b.scalar(0, dtype), b.scalar(1, dtype)
-    for _ in range(steps):
-        done = b.binary("eq", y, zero, torch.bool)
-        divisor = b.where(done, one, y)
-        rest = b.binary("sub", x, b.binary("mul", b.binary("div", x, divisor), divisor))
-        x, y = b.where(done, x, y), b.where(done, y, rest)
-    return x
