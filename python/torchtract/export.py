@@ -172,7 +172,12 @@ def export_model_to_nnef(
     def same_program(sizes: Mapping[str, int]) -> bool | None:
         return _gives_same_graph(captured, sizes, graph, target, assertions)
 
-    check_guards(captured.guards, captured.symbols, assertions, same_program)
+    def same_there(sizes: Mapping[str, int]) -> bool:
+        only = [Assertion.parse(f"{symbol} == {size}") for symbol, size in sizes.items()]
+        there = _lowered(captured, target, [*assertions, *only]).graph
+        return bool(_gives_same_graph(captured, sizes, there, target, [*assertions, *only]))
+
+    check_guards(captured.guards, captured.symbols, assertions, same_program, same_there)
     check_shapes(lowered.program, captured.symbols, captured.sizes, assertions, same_program)
     graph.extensions = extensions
     graph.properties |= _properties(graph)

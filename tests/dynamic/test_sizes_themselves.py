@@ -33,6 +33,15 @@ def _padded_to_even(x: torch.Tensor) -> torch.Tensor:
     return x
 
 
+def _causal(x: torch.Tensor) -> torch.Tensor:
+    causal = bool(x.shape[1] > 1)  # as transformers asks
+    return torch.nn.functional.scaled_dot_product_attention(x, x, x, is_causal=causal)
+
+
+def _causal_or_twice(x: torch.Tensor) -> torch.Tensor:
+    return _causal(x) if x.shape[1] > 1 else 2 * x
+
+
 def _first_64(x: torch.Tensor) -> torch.Tensor:
     return x[:, :64].reshape(-1, x.shape[1] * 6)
 
@@ -155,6 +164,8 @@ ROWS = [
     row("y cut to x", lambda x, y: x + y[:, : x.shape[1]], X, floats("B", "T=2*S", 6)),
     row("a branch on S", _by_length, X, refused="S <= 9"),
     row("a branch that the assertion decides", _by_length, X, assertions=("S <= 9",)),
+    row("a branch at 1 that changes nothing", _causal, X, assertions=("S >= 1",)),
+    row("a branch at 1 that does", _causal_or_twice, X, refused="at S=1", assertions=("S >= 1",)),
     row("a branch on parity", _by_parity, X, refused="S"),
     row(
         "a branch on an empty axis",

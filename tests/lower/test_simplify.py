@@ -99,3 +99,7 @@ def test_what_is_shown_to_be_nonnegative(size: sympy.Expr, shown: bool) -> None:
 )
 def test_bounds_tell_which_of_two_is_less(size: sympy.Expr, narrower: sympy.Expr) -> None:
     assert within(size, {S: (2, 60)}) == narrower
+
+
+def test_a_symbol_of_one_size_is_a_number() -> None:
+    assert within(2 * S + T, {S: (3, 3)}) == T + 6

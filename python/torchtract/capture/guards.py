@@ -165,6 +165,7 @@ def check_guards(
     symbols: Mapping[sympy.Symbol, str],
     assertions: Sequence[Assertion],
     same_program: Callable[[Mapping[str, int]], bool | None],
+    same_there: Callable[[Mapping[str, int]], bool],
 ) -> None:
     """Look at the other side of each branch that the assertions don't rule out.
 
@@ -174,6 +175,8 @@ def check_guards(
         assertions: what the user takes for granted.
         same_program: whether the module exports to the same graph when it is traced at
             these sizes; None where it refuses them.
+        same_there: whether both graphs are the same where symbols have just these sizes. It is
+            asked where a branch has few sizes on its other side: those below 2, mostly.
 
     Raises:
         CaptureError: other sizes give another graph.
@@ -186,9 +189,31 @@ def check_guards(
             sizes = other_side(guard, symbols, assertions, from_above)
             same = True if sizes is None else same_program(sizes)
             if sizes is not None and same is False:
-                raise _depends_on_size(guard, symbols, sizes)
+                few = _few_sizes(guard.condition, symbols, assertions)
+                if not few or not all(map(same_there, few)):
+                    raise _depends_on_size(guard, symbols, sizes)
+                break
             if same:
                 break
+
+
+def _few_sizes(
+    condition: sympy.Basic, symbols: Mapping[sympy.Symbol, str], assertions: Sequence[Assertion]
+) -> list[dict[str, int]]:
+    """All sizes at which a condition on one symbol does not hold, if these are 0, 1 or 2."""
+    match condition:
+        case sympy.Gt(args=(sympy.Symbol() as symbol, sympy.Integer() as number)):
+            beyond = range(number + 1)
+        case sympy.Ge(args=(sympy.Symbol() as symbol, sympy.Integer() as number)):
+            beyond = range(number)
+        case sympy.Ne(args=(sympy.Symbol() as symbol, sympy.Integer() as number)):
+            beyond = range(number, number + 1)
+        case _:
+            return []
+    if symbol not in symbols or beyond.stop > 3:
+        return []
+    few = [{symbols[symbol]: size} for size in beyond]
+    return [sizes for sizes in few if allowed(sizes, assertions)]
 
 
 def _fixes_a_number(condition: sympy.Basic) -> bool:

@@ -137,6 +137,9 @@ def _bounds(part: sympy.Expr, above: bool) -> list[sympy.Expr]:
 
 def within(size: sympy.Expr, bounds: Bounds) -> sympy.Expr:
     """An expression with the same value where symbols are within bounds: `Min(S, 64)` may be S."""
+    size = size.xreplace(
+        {s: sympy.Integer(low) for s, (low, high) in bounds.items() if low == high}
+    )
     if not size.has(Min, Max):
         return size
 

@@ -35,7 +35,7 @@ def scaled_dot_product_attention(
     require(dropout_p == 0, f"it drops weights at random (dropout_p={dropout_p})")
     if enable_gqa:
         query, key, value, attn_mask = _grouped(b, query, key, value, attn_mask)
-    if is_causal:
+    if is_causal and (query.shape[-2], key.shape[-2]) != (1, 1):
         attn_mask = _causal_mask(b, query.shape[-2], key.shape[-2])
     if scale is None:
         scale = static_int(query.shape[-1], "the length of a query") ** -0.5
