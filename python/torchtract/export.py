@@ -22,6 +22,7 @@ from torchtract.debug_bundle import check_bundle_path
 from torchtract.decompose import decompose
 from torchtract.errors import CaptureError, ExportError, FormatError
 from torchtract.lower import load_plugins, lower, whole_modules_of
+from torchtract.lower.ops.experts import register_operators_of_transformers
 from torchtract.nnef import Graph, check_writable, schema, staged, write_archive
 from torchtract.passes import run_passes
 from torchtract.shapes import check_shapes
@@ -153,6 +154,7 @@ def export_model_to_nnef(
     assertions = assertions_of(extensions)
     args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
     load_plugins()
+    register_operators_of_transformers()
     captured = capture(
         model,
         args,
