@@ -140,6 +140,7 @@ class Emitter:
         An operation that is in the graph already is not written a second time.
         """
         parameters = self._parameters(op)
+        attributes = {name: value for name, value in attributes.items() if value is not None}
         if len(operands) > len(parameters) or not attributes.keys() <= set(parameters):
             raise FormatError(
                 f"{op}({', '.join(parameters)}): can't be called with {len(operands)} operands and "

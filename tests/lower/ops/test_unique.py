@@ -71,8 +71,6 @@ COUNTED: dict[str, Function] = {
     "bincount": lambda n: torch.bincount(n.flatten()),
     "bincount of many": lambda n: torch.bincount(n.flatten(), minlength=7),
     "bincount of weights": lambda n: torch.bincount(n[:, 0], n[:, 1] * 0.5),
-    "histc": lambda n: torch.histc(n.float(), 4, 0, 3),
-    "histc of a part": lambda n: torch.histc(n.float(), 3, 1, 2.5),
     "bincount of sizes": lambda n: torch.bincount(torch.arange(n.shape[0])),
 }
 
@@ -87,18 +85,3 @@ def test_repeats_to_a_known_size() -> None:
         return x.repeat_interleave(n, 0, output_size=5)
 
     export_and_compare(function, uniform(4, 2), torch.tensor([0, 2, 3, 0]))
-
-
-def test_histc_at_the_ends_of_bins() -> None:
-    x = torch.cat(
-        [torch.linspace(-0.2, 1.2, 141), torch.tensor([torch.nan, torch.inf, -torch.inf])]
-    )
-
-    for bins in (1, 7, 10):
-        export_and_compare(lambda x, bins=bins: torch.histc(x, bins, 0, 1), x)
-        export_and_compare(lambda x, bins=bins: torch.histc(x, bins, -0.1, 0.6), x.double())
-
-
-def test_histc_of_the_range_of_the_data_is_refused() -> None:
-    with pytest.raises(UnsupportedOpError, match="between the least and the greatest"):
-        export_and_compare(torch.histc, uniform(5))

@@ -168,21 +168,3 @@ def bincount(b: Builder, x: Value, weights: Value | None = None, minlength: Size
     zeros = b.cast(b.binary("sub", numbers, numbers), b.result.dtype)
     ones: Value = b.scalar(1, zeros.dtype) if weights is None else weights
     return written(b, zeros, 0, x, ones, "add")
-
-
-@lowers(aten.histc.default)
-def histc(b: Builder, x: Value, bins: int = 100, min: float = 0, max: float = 0) -> Value:
-    """histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor"""
-    require(min < max, "its bins lie between the least and the greatest of the data; give it both")
-    x = b.reshape(x, [volume(x.shape)])
-    least, greatest = b.scalar(min, x.dtype), b.scalar(max, x.dtype)
-    ends = torch.tensor([min, max], dtype=x.dtype)
-    place = b.binary("mul", b.binary("sub", x, least), b.scalar(bins, x.dtype))
-    place = b.binary("div", place, b.scalar((ends[1] - ends[0]).item(), x.dtype))
-    # The last bin has the greatest number too.
-    place = b.binary("min", b.emit("floor", place), b.scalar(bins - 1, x.dtype))
-    inside = [b.binary(op, x, end, torch.bool) for op, end in (("ge", least), ("le", greatest))]
-    numbers = b.cast(integers(b, bins), x.dtype)
-    same = b.binary("eq", b.unsqueeze(place, [1]), b.unsqueeze(numbers, [0]), torch.bool)
-    same = b.binary("and", same, b.unsqueeze(b.binary("and", *inside, torch.bool), [1]), torch.bool)
-    return b.cast(b.reduce("sum_reduce", b.cast(same, torch.float32), [0]), b.result.dtype)
