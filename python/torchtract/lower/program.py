@@ -24,7 +24,7 @@ from torchtract.lower.results import why_wrong
 from torchtract.lower.simplify import within
 from torchtract.lower.source import called, module_path, origin, source_line
 from torchtract.lower.storage import fills_memory
-from torchtract.lower.value import Fact, Value, fact_of, size_of
+from torchtract.lower.value import Fact, Size, Value, fact_of, size_of
 from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
 
 __all__ = ["lower"]
@@ -185,7 +185,7 @@ class _Walk:
             expression = self._size(known)
             return size_of(expression) if isinstance(known, torch.SymInt) else expression
         if known is None and not node.users:
-            return None  # an assertion of the tracer's, true for the sizes it was traced for
+            return self._assertion(node)
         if node.target is operator.getitem:
             return self._item(node, *node.args)
         results = self._facts(known)
@@ -211,12 +211,22 @@ class _Walk:
             self.refusals.setdefault((source_line(call), origin(call)), told)
         return value
 
+    def _assertion(self, node: torch.fx.Node) -> None:
+        """An assertion of the tracer's. About the model's symbols it is as true as the guards."""
+        condition = self.values.get(node.args[0]) if node.args else None  # type: ignore[arg-type]
+        if isinstance(condition, sympy.Eq) and any(map(self.builder.is_counted, condition.args)):
+            self.refusals[source_line(node), "a shape"] = self._in_user_terms(
+                _taken_for_granted(*condition.args)
+            )
+
     def _learn(self, results: Sequence[Fact], outputs: Sequence[Value]) -> None:
         """Take sizes that the tracer has no expression for from the lowering, if it has one."""
         for result, output in zip(results, outputs, strict=False):
             for size, known in zip(result.shape, output.shape, strict=False):
                 if isinstance(size, sympy.Symbol) and size not in self.symbols and size != known:
                     self.twins[size] = sympy.sympify(known)
+                elif self.builder.is_counted(known) and not self.builder.is_counted(size):
+                    raise Refusal(_taken_for_granted(known, size))
 
     def _facts(self, known: Any) -> tuple[Fact, ...]:
         values = known if isinstance(known, (tuple, list)) else [known]
@@ -363,6 +373,10 @@ def _refused(fact: Fact) -> Value:
     """Something for the walk to go on with after a refusal."""
     real = Value(fact.dtype.to_real(), fact.shape, "refused")
     return Value(fact.dtype, fact.shape, "refused", imag=real if fact.dtype.is_complex else None)
+
+
+def _taken_for_granted(count: Size, other: Size) -> str:
+    return f"PyTorch takes for granted that {count} is {other}, and that depends on the data"
 
 
 def _op_name(node: torch.fx.Node) -> str:

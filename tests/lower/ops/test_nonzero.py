@@ -10,7 +10,7 @@ import torch
 
 from harness import export, export_and_compare
 from lower.ops.inputs import integers, uniform
-from torchtract.errors import PulseError
+from torchtract.errors import PulseError, UnsupportedOpError
 
 Function = Callable[[torch.Tensor], Any]
 
@@ -129,3 +129,18 @@ def test_narrow_from_a_tensor() -> None:
         return x.narrow(1, i, 2), torch.narrow(x, 0, -i, 1)
 
     export_and_compare(function, uniform(3, 5, 6), torch.tensor(2), **DYNAMIC | {"sizes": []})
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (x[x > 0] + x[x < 0]).flip(0),
+        lambda x: x[x > 0].reshape(-1, 2),
+        lambda x: x[x[:, 0] > 0] + torch.ones(3, 1),
+        lambda x: x[x[:, 0] > 0] + x,
+    ],
+    ids=["two masks", "a multiple", "a number", "another tensor"],
+)
+def test_sizes_that_the_tracer_takes_for_granted_are_refused(function: Function) -> None:
+    with pytest.raises(UnsupportedOpError, match="PyTorch takes for granted that index_count is"):
+        export(function, uniform(3, 4))
