@@ -1,15 +1,16 @@
-"""How many elements lie between edges."""
+"""Histograms: how many elements, or what weight of them, lies in each bin."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import torch
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import Refusal, require
-from torchtract.lower.ops.division import div
-from torchtract.lower.ops.scatter import written
+from torchtract.lower.checks import require
 from torchtract.lower.registry import lowers
-from torchtract.lower.value import Value, size_of, volume
+from torchtract.lower.value import Size, Value, size_of, volume
 
 aten = torch.ops.aten
 
@@ -17,25 +18,58 @@ aten = torch.ops.aten
 @lowers(aten.histc.default)
 def histc(b: Builder, x: Value, bins: int = 100, min: float = 0, max: float = 0) -> Value:
     """histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor"""
-    require(min < max, "its range depends on the data; give min and max")
-    require(x.dtype == torch.float32, "its divisions are exact in float32 alone")
-    low, high = (b.scalar(number, x.dtype) for number in (min, max))
-    width = torch.tensor(max, dtype=x.dtype) - torch.tensor(min, dtype=x.dtype)
-    x = b.reshape(x, [volume(x.shape)])
-    inside = b.binary("ge", x, low, torch.bool)
-    inside = b.binary("and", inside, b.binary("le", x, high, torch.bool))
-    scaled = b.binary("mul", b.binary("sub", x, low), b.scalar(bins, x.dtype))
-    # Of float64, since tract multiplies by the reciprocal.
-    wide = b.scalar(width.item(), torch.float64)
-    place = b.cast(b.binary("div", b.cast(scaled, wide.dtype), wide), x.dtype)
-    place = b.where(inside, place, b.scalar(0, x.dtype))
-    last = b.scalar(bins - 1, torch.int64)
-    place = b.binary("min", b.cast(place, torch.int64), last)
-    return _counted(b, place, inside, bins, None)
+    # Behind divisions of float64, since tract multiplies by reciprocals.
+    require(x.dtype == torch.float32, f"its divisions are not rounded in {x.dtype} as in PyTorch")
+    flat = b.reshape(x, [volume(x.shape)])
+    if flat.shape[0] == 0:
+        return b.full(0, x.dtype, [bins])
+    first, last = (
+        b.scalar(given, x.dtype) if min != max else b.reduce(f"{which}_reduce", flat, [0])
+        for which, given in (("min", min), ("max", max))
+    )
+    if min == max:
+        same = b.binary("eq", first, last, torch.bool)
+        apart = b.where(same, b.scalar(1, x.dtype), b.scalar(0, x.dtype))
+        first, last = b.binary("sub", first, apart), b.binary("add", last, apart)
+    inside = _inside(b, flat, first, last)
+    # In the order of PyTorch's own formula, each step rounded as there.
+    place = b.binary("mul", b.binary("sub", flat, first), b.scalar(bins, x.dtype))
+    width = b.cast(b.binary("sub", last, first), torch.float64)
+    place = b.cast(b.binary("div", b.cast(place, width.dtype), width), x.dtype)
+    place = b.cast(b.where(inside, place, b.scalar(0, x.dtype)), torch.int64)
+    place = b.binary("min", place, b.scalar(bins - 1, torch.int64))
+    return _tally(b, place, inside, None, [bins], x.dtype)
+
+
+def _inside(b: Builder, x: Value, first: Value, last: Value) -> Value:
+    return b.binary(
+        "and", b.binary("ge", x, first, torch.bool), b.binary("le", x, last, torch.bool)
+    )
+
+
+def _tally(
+    b: Builder,
+    place: Value,
+    inside: Value,
+    weight: Value | None,
+    bins: Sequence[int],
+    dtype: torch.dtype,
+) -> Value:
+    """The weight of what is inside, 1 for each where none is given, at each place."""
+    total = math.prod(bins)
+    each = b.full(1, dtype, place.shape) if weight is None else weight
+    each = b.where(inside, each, b.scalar(0, dtype))
+    place = b.where(inside, place, b.scalar(0, torch.int64))
+    zeros = b.full(0, dtype, [total])
+    counts = b.emit("tract_core_scatter_nd", zeros, b.unsqueeze(place, [1]), each, reduction="add")
+    return b.reshape(counts, bins)
+
+
+# Of one number.
 
 
 @lowers(aten.histogram.bin_ct)
-def histogram(
+def histogram_bin_ct(
     b: Builder,
     x: Value,
     bins: int = 100,
@@ -43,48 +77,112 @@ def histogram(
     weight: Value | None = None,
     density: bool = False,
 ) -> tuple[Value, Value]:
-    """histogram.bin_ct(Tensor self, int bins=100, *, float[]? range=None, Tensor? weight=None,
-    bool density=False) -> (Tensor hist, Tensor bin_edges)
-    """
-    if range is None or range[0] == range[1]:
-        raise Refusal("its range depends on the data; give range")
-    edges = torch.linspace(range[0], range[1], bins + 1, dtype=x.dtype)
-    return histogram_between(b, x, b.constant(edges), weight, density)
+    """histogram.bin_ct(Tensor self, int bins=100, *, float[]? range=None, ...) -> ..."""
+    flat = b.reshape(x, [volume(x.shape)])
+    edges = _edges(b, flat, bins, range)
+    return _histogram(b, flat, [edges], weight, density), edges
 
 
 @lowers(aten.histogram.bins_tensor)
-def histogram_between(
+def histogram_bins_tensor(
     b: Builder, x: Value, bins: Value, weight: Value | None = None, density: bool = False
 ) -> tuple[Value, Value]:
-    """histogram.bins_tensor(Tensor self, Tensor bins, *, Tensor? weight=None,
-    bool density=False) -> (Tensor hist, Tensor bin_edges)
-    """
-    count = size_of(bins.shape[0])
-    require(isinstance(count, int) and count > 1, "its number of bins is a symbol")
-    assert isinstance(count, int)
-    x = b.reshape(x, [volume(x.shape)])
-    low, high = (b.squeeze(b.slice(bins, 0, at, at + 1), [0]) for at in (0, count - 1))
-    inside = b.binary("ge", x, low, torch.bool)
-    inside = b.binary("and", inside, b.binary("le", x, high, torch.bool))
-    passed = b.binary("ge", b.unsqueeze(x, [1]), bins, torch.bool)
-    place = b.reduce("sum_reduce", b.cast(passed, torch.int64), [1])
-    place = b.binary("sub", place, b.scalar(1, torch.int64))
-    place = b.binary("min", place, b.scalar(count - 2, torch.int64))
-    flat = None if weight is None else b.reshape(weight, x.shape)
-    found = _counted(b, place, inside, count - 1, flat)
-    if density:
-        widths = b.binary("sub", b.slice(bins, 0, 1, count), b.slice(bins, 0, 0, count - 1))
-        total = b.reduce("sum_reduce", found, [0])
-        found = div(b, found, b.binary("mul", total, widths))
-    return found, bins
+    """histogram.bins_tensor(Tensor self, Tensor bins, *, Tensor? weight=None, ...) -> ..."""
+    return _histogram(b, b.reshape(x, [volume(x.shape)]), [bins], weight, density), bins
 
 
-def _counted(b: Builder, place: Value, inside: Value, bins: int, weight: Value | None) -> Value:
-    """How many elements, or how much weight, each bin has. One bin more takes those outside."""
-    dtype = b.results[0].dtype
-    if 0 in place.shape:
-        return b.full(0, dtype, [bins])
-    place = b.where(inside, place, b.scalar(bins, torch.int64))
-    ones = b.scalar(1, dtype) if weight is None else b.cast(weight, dtype)
-    zeros = b.full(0, dtype, [bins + 1])
-    return b.slice(written(b, zeros, 0, place, ones, "add"), 0, 0, bins)
+def _edges(b: Builder, x: Value, bins: int, ends: Sequence[float] | None) -> Value:
+    """The bins' edges, evenly spaced. PyTorch rounds each in a way that no formula here has."""
+    if ends is None:
+        require(x.shape[0] == 0, "its range depends on the data; give its range")
+        ends = (0.0, 1.0)
+    first, last = ends if ends[0] != ends[1] else (ends[0] - 0.5, ends[1] + 0.5)
+    return b.constant(torch.linspace(first, last, bins + 1, dtype=x.dtype))
+
+
+def _histogram(
+    b: Builder, x: Value, edges: Sequence[Value], weight: Value | None, density: bool
+) -> Value:
+    """Of rows [n, dimensions], or of numbers [n] where there is one dimension."""
+    bins: list[Size] = [size_of(e.shape[0] - 1) for e in edges]
+    n = x.shape[0]
+    place, inside = b.full(0, torch.int64, [n]), b.full(True, torch.bool, [n])
+    for axis, (edge, count) in enumerate(zip(edges, bins, strict=True)):
+        column = x if x.rank == 1 else b.squeeze(b.slice(x, 1, axis, axis + 1), [1])
+        edge = b.cast(edge, x.dtype)
+        first, last = (b.squeeze(b.slice(edge, 0, i, size_of(i + 1)), [0]) for i in (0, count))
+        inside = b.binary("and", inside, _inside(b, column, first, last))
+        begun = b.binary("ge", b.unsqueeze(column, [1]), edge, torch.bool)
+        number = b.reduce("sum_reduce", b.cast(begun, torch.int64), [1])
+        number = b.binary("sub", number, b.scalar(1, torch.int64))
+        number = b.binary("min", number, b.scalar(size_of(count - 1), torch.int64))
+        rows = b.binary("mul", place, b.scalar(count, torch.int64))
+        place = b.binary("add", rows, number)
+    weight = None if weight is None else b.reshape(weight, [n])
+    counts = _tally(b, place, inside, weight, bins, x.dtype)
+    return _density(b, counts, edges) if density else counts
+
+
+def _density(b: Builder, counts: Value, edges: Sequence[Value]) -> Value:
+    """Counts by the size of their bin, and by their sum."""
+    axes = list(range(counts.rank))
+    counts = b.binary("div", counts, b.reduce("sum_reduce", counts, axes))
+    for axis, edge in enumerate(edges):
+        count = edge.shape[0]
+        ahead, behind = b.slice(edge, 0, 0, size_of(count - 1)), b.slice(edge, 0, 1, count)
+        width = b.unsqueeze(b.binary("sub", behind, ahead), list(range(1, counts.rank - axis)))
+        counts = b.binary("div", counts, width)
+    return counts
+
+
+# Of several numbers at once.
+
+
+@lowers(aten._histogramdd_bin_edges.default)
+def histogramdd_bin_edges(
+    b: Builder,
+    x: Value,
+    bins: list[int],
+    range: list[float] | None = None,
+    weight: Value | None = None,
+    density: bool = False,
+) -> tuple[Value, ...]:
+    """_histogramdd_bin_edges(Tensor self, int[] bins, *, float[]? range=None, ...) -> Tensor[]"""
+    return tuple(_edges_of_rows(b, _as_rows(b, x), bins, range))
+
+
+@lowers(aten._histogramdd_from_bin_cts.default)
+def histogramdd_from_bin_cts(
+    b: Builder,
+    x: Value,
+    bins: list[int],
+    range: list[float] | None = None,
+    weight: Value | None = None,
+    density: bool = False,
+) -> Value:
+    """_histogramdd_from_bin_cts(Tensor self, int[] bins, *, float[]? range=None, ...) -> Tensor"""
+    rows = _as_rows(b, x)
+    return _histogram(b, rows, _edges_of_rows(b, rows, bins, range), weight, density)
+
+
+@lowers(aten._histogramdd_from_bin_tensors.default)
+def histogramdd_from_bin_tensors(
+    b: Builder, x: Value, bins: list[Value], weight: Value | None = None, density: bool = False
+) -> Value:
+    """_histogramdd_from_bin_tensors(Tensor self, Tensor[] bins, *, ...) -> Tensor"""
+    return _histogram(b, _as_rows(b, x), bins, weight, density)
+
+
+def _as_rows(b: Builder, x: Value) -> Value:
+    return b.reshape(x, [volume(x.shape[:-1]), x.shape[-1]])
+
+
+def _edges_of_rows(
+    b: Builder, rows: Value, bins: Sequence[int], ends: list[float] | None
+) -> list[Value]:
+    found = []
+    for axis, count in enumerate(bins):
+        column = b.squeeze(b.slice(rows, 1, axis, axis + 1), [1])
+        given = None if ends is None else ends[2 * axis : 2 * axis + 2]
+        found.append(_edges(b, column, count, given))
+    return found
