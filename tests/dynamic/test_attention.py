@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.models.swin_transformer import SwinTransformer
 
 from dynamic.rows import Row, floats, integers, masks, row
 
@@ -180,6 +181,11 @@ def _softmax_by_lengths(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return x.masked_fill(mask[..., None], -1e9).softmax(1)
 
 
+def _swin() -> nn.Module:
+    """Its masks write constants, several of them the same one."""
+    return SwinTransformer([4, 4], 16, [2, 2], [2, 2], [7, 7])
+
+
 ROWS = [
     row("by hand", Attention(causal=False), X),
     row("by hand, causal", Attention(causal=True), X),
@@ -237,6 +243,7 @@ ROWS = [
     row("a relative bias", RelativeBias(), Q),
     row("a relative shift", RelativeShift(), Q),
     row("positions over S", lambda x: x + torch.arange(x.shape[1])[:, None] / x.shape[1], X),
+    row("two stages of windows that shift", _swin(), floats("B", 3, 64, 64)),
     row("linspace over S", lambda x: x + torch.linspace(0, 1, x.shape[1])[:, None], X),
     row("linspace to S", lambda x: x + torch.linspace(-1, x.shape[1], x.shape[1])[:, None], X),
     row("arange by 2", lambda x: x[:, torch.arange(0, x.shape[1], 2)], X),
