@@ -315,4 +315,12 @@ _MODELS = (
 CASES = (*_MODELS, *TRANSFORMS)
 
 #: Models that are refused, and a part of the message that says why.
-REFUSED: Mapping[str, str] = {**REFUSED_TRANSFORMS}
+REFUSED: Mapping[str, str] = {
+    "Conformer": "data-dependent",  # a mask as long as the longest of the lengths
+    "Emformer": "data-dependent",
+    "Emformer, a segment of a stream": "data-dependent",
+    "emformer_rnnt_base, transcriber": "data-dependent",
+    "Tacotron2, encoder": "packed sequence",
+    "RNNT, predictor": "needs the size to be 4",  # a loop in Python over the labels
+    **REFUSED_TRANSFORMS,
+}

@@ -70,8 +70,8 @@ _CLASSIFIERS = (
     _Family("resnext", "resnext50_32x4d"),
     _Family("shufflenet", "shufflenet_v2_x0_5"),
     _Family("squeezenet", "squeezenet1_1"),
-    _Family("swin_v2", "swin_v2_t"),
-    _Family("swin", "swin_t"),
+    _Family("swin_v2", "swin_v2_t", "B"),
+    _Family("swin", "swin_t", "B"),
     _Family("vgg", "vgg11"),
     _Family("vit", "vit_b_32", "B", {"image_size": 224}, {"B": 2, "H": 224, "W": 224}),
     _Family("wide_resnet", "wide_resnet50_2"),
@@ -230,4 +230,9 @@ CASES = (
 )
 
 #: Models that are refused, and a part of the message that says why.
-REFUSED: Mapping[str, str] = {}
+REFUSED: Mapping[str, str] = {
+    # Boxes are chosen, and how many there are depends on the image.
+    **dict.fromkeys(library.list_models(module=library.detection), "data-dependent"),
+    "raft_small": "nothing shows that these are as many elements",
+    "raft_large": "nothing shows that these are as many elements",
+}
