@@ -183,7 +183,8 @@ def _softmax_by_lengths(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
 
 def _swin() -> nn.Module:
     """Its masks write constants, several of them the same one."""
-    return SwinTransformer([4, 4], 16, [2, 2], [2, 2], [7, 7])
+    swin: nn.Module = SwinTransformer([4, 4], 16, [2, 2], [2, 2], [7, 7])
+    return swin
 
 
 ROWS = [
