@@ -51,6 +51,16 @@ def test_weighted_bags() -> None:
     export_and_compare(function, uniform(6, 3), integers(4, 5, low=0, high=5), uniform(4, 5))
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_bags_of_half_precision(mode: str) -> None:
+    def function(x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+        return F.embedding_bag(i, x, mode=mode)
+
+    table = uniform(40, 3, low=-9.0, high=9.0).half()
+    places = integers(4, 60, low=0, high=39)
+    export_and_compare(function, table, places, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("mode", [0, 1, 2])
 @pytest.mark.parametrize("padding_idx", [None, 2])
 def test_all_that_embedding_bag_gives(mode: int, padding_idx: int | None) -> None:

@@ -13,7 +13,7 @@ from torchtract.lower.ops.division import div
 from torchtract.lower.ops.scatter import written
 from torchtract.lower.ops.shape import axis_of, integers
 from torchtract.lower.registry import lowers
-from torchtract.lower.value import Size, Value, size_of, volume
+from torchtract.lower.value import Fact, Size, Value, size_of, volume
 
 aten = torch.ops.aten
 
@@ -126,8 +126,9 @@ def embedding_bag(
     counts = written(b, b.full(0, torch.int64, [bags]), 0, bag, ones, "add")
     like = weight.of(shape=[*indices.shape, *weight.shape[1:]])
     rows = b.emit("tract_core_gather", weight, indices, axis=0, like=like)
+    rows = b.cast(rows, torch.promote_types(rows.dtype, torch.float32))  # PyTorch rounds once
     if per_sample_weights is not None:
-        rows = b.binary("mul", rows, b.unsqueeze(per_sample_weights, [1]))
+        rows = b.binary("mul", rows, b.unsqueeze(b.cast(per_sample_weights, rows.dtype), [1]))
     kept = b.unsqueeze(kept, [1])
     if mode == 2:
         best = _largest(b, rows, bag, kept, counts)
@@ -137,11 +138,21 @@ def embedding_bag(
         best = written(b, zeros, 0, bag, b.where(kept, rows, b.scalar(0, rows.dtype)), "add")
         found = counts if mode == 1 else b.full(0, torch.int64, largest.shape)
     if mode == 1:
-        best = div(b, best, b.cast(b.unsqueeze(_at_least_one(b, counts), [1]), best.dtype))
+        count = b.cast(b.unsqueeze(_at_least_one(b, counts), [1]), best.dtype)
+        best = b.binary("div", best, count)
     told = bag if of_bag.shape != (0,) else b.full(0, torch.int64, [0])
     sizes_told = counts if mode else b.full(0, torch.int64, sizes.shape)
     facts = (told, of_bag), (sizes_told, sizes), (found, largest)
-    return best, *(b.cast(value, fact.dtype) for value, fact in facts)
+    best = b.cast(best, output.dtype)
+    return best, *(b.cast(_as_traced(b, value, fact), fact.dtype) for value, fact in facts)
+
+
+def _as_traced(b: Builder, value: Value, fact: Fact) -> Value:
+    """What is told of each bag, as long as torch's tracer takes it for: the last offset counts."""
+    more = size_of(sympy.sympify(fact.shape[0]) - value.shape[0])
+    if more == 0:
+        return value
+    return b.concat([value, b.full(0, value.dtype, [more, *value.shape[1:]])], 0)
 
 
 def _at_least_one(b: Builder, counts: Value) -> Value:
