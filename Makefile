@@ -29,7 +29,7 @@ test: $(VENV)/.dev ## run the Rust and the Python tests
 	@echo "==> Rust tests"
 	@cargo test $(LOCKED) --workspace
 	@echo "==> Python tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto
 
 .PHONY: lint
 lint: $(VENV)/.dev ## check style, types, the native module's stub and Rust lints
