@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
 from torchtract.errors import RunError
@@ -86,7 +87,7 @@ class Pairs:
         """Inputs with pairs for complex numbers. They are made, or refused, where they are read."""
         facts = [*self._inputs, *[None] * len(values)]
         return tuple(
-            value if fact is None else _Pair(fact, value)
+            value if fact is None else _pairs_of(fact, value)
             for fact, value in zip(facts, values, strict=False)
         )
 
@@ -117,6 +118,18 @@ class Pairs:
                 sizes = f"{match[1]}," if match[1].isdigit() else match[1]
                 text = f"{text[: match.start()]}{fact.dtype} ({sizes}){text[match.end() :]}"
         return type(error)(text)
+
+
+def _pairs_of(fact: Fact, value: Any) -> Any:
+    """A complex input as pairs: at once where they are a plain array's own memory."""
+    if (
+        type(value) is np.ndarray
+        and value.dtype == fact.dtype
+        and value.ndim == len(fact.shape) > 0
+        and value.flags.c_contiguous
+    ):
+        return value.view(_REAL_OF[fact.dtype]).reshape(*value.shape, 2)
+    return _Pair(fact, value)
 
 
 class _Pair:
