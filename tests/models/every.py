@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from models import torchaudio_models, torchvision_models
+from models import torchaudio_models, torchvision_models, transformers_models
 from models.cases import ModelCase
 
 __all__ = ["CASES", "LIBRARIES", "REFUSED"]
 
-_TABLES = (torchvision_models, torchaudio_models)
+_TABLES = (torchvision_models, torchaudio_models, transformers_models)
 
 #: The models of each library.
 LIBRARIES: Mapping[str, tuple[ModelCase, ...]] = {

@@ -1,0 +1,48 @@
+"""Models of transformers at tiny configurations, and those among them that are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from models.cases import ModelCase
+from models.transformers_audio import AUDIO
+from models.transformers_decoders import DECODERS, ENCODER_DECODERS
+from models.transformers_text import TEXT
+from models.transformers_vision import VISION
+
+__all__ = ["CASES", "REFUSED"]
+
+#: One for text, one for speech, and so on, that a default run of the tests tries.
+_FIRST = {"BertModel", "LlamaModel", "BartModel", "ViTModel", "Wav2Vec2Model"}
+
+CASES: tuple[ModelCase, ...] = tuple(
+    replace(case, slow=case.name not in _FIRST)
+    for case in (*TEXT, *DECODERS, *ENCODER_DECODERS, *VISION, *AUDIO)
+)
+
+#: A part of the message that says why.
+REFUSED: Mapping[str, str] = {
+    # Loops over tokens or positions, in Python.
+    "FunnelModel": "can't stay symbolic",
+    "MambaModel": "can't stay symbolic",
+    "FalconMambaModel": "can't stay symbolic",
+    "RwkvModel": "can't stay symbolic",
+    "RecurrentGemmaModel": "can't stay symbolic",
+    # Sizes turned to numbers, by int() and the like.
+    "CanineModel": "can't stay symbolic",
+    "MobileNetV2Model": "can't stay symbolic",
+    # Sizes that depend on data.
+    "DebertaModel": "known only while running",
+    "JetMoeModel": "known only while running",
+    "LongformerModel": "data-dependent expression",
+    "LEDModel": "data-dependent expression",
+    # Padding to whole blocks, by a branch.
+    "LongT5Model": "runs other code",
+    "PegasusXModel": "runs other code",
+    # A squeeze of the batch, a pool of 320 pixels, weights that forward replaces.
+    "MraModel": "aten.squeeze.default",
+    "EfficientNetModel": "aten.reshape.default",
+    "SwitchTransformersModel": "Couldn't swap",
+    "CTRLModel": "changes it in place",
+}
