@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import statistics
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -24,11 +24,15 @@ _INTRODUCTION = """\
 <!-- Written by `make opinfo`. Change tests/opinfo/page.py, not this page. -->
 
 PyTorch's own database of operators ({version}, `torch.testing._internal`) has samples of calls of
-each. Every sample was exported, loaded, run and compared with PyTorch: tensors as inputs, all
-else fixed. An operator is *right* in a type if all its samples are; samples that are not are
+each. Those counted here were exported, loaded, run and compared with PyTorch: tensors as inputs,
+all else fixed. An operator is *right* in a type if all its samples are; samples that are not are
 refused with the line of the call and a reason, and none is wrong.
 
 {totals}
+
+`make opinfo` tries all samples in all types, and takes hours; where fewer are counted, they are the
+first of each operator. Of torch-to-nnef, any exception counts as failed, and its times are those of
+what it exports. Medians of the exports' times come from a machine that did other things, too.
 
 In the table below, ✓ says that all samples are right, 5/7 that five of seven are and the rest is
 refused, – that all are refused; nothing that PyTorch has no samples of this type.
@@ -44,8 +48,11 @@ def write(record: Record, peer: Record, page: Path) -> None:
 
 
 def _totals(record: Record, peer: Record) -> Iterator[str]:
-    yield "| exporter | type | operators | right | in part | refused | wrong | failed | ms/export |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield (
+        "| exporter | type | samples | operators | right | in part | refused | wrong | failed "
+        "| ms/export |"
+    )
+    yield f"|{'---|' * 10}"
     for exporter, counted in (("torchtract", record), ("torch-to-nnef 0.24.12", peer)):
         for dtype in DTYPES:
             of_dtype = [row[dtype] for row in counted.summaries.values() if dtype in row]
@@ -53,12 +60,13 @@ def _totals(record: Record, peer: Record) -> Iterator[str]:
                 yield f"| {exporter} | {dtype} | {_total(of_dtype)} |"
 
 
-def _total(summaries: Iterable[Summary]) -> str:
+def _total(summaries: Sequence[Summary]) -> str:
     classes = [_class(summary) for summary in summaries]
     counts = [classes.count(c) for c in ("right", "in part", "refused", "wrong", "failed")]
     seconds = [s for summary in summaries for s in summary.get("seconds", [])]
     median = f"{statistics.median(seconds) * 1000:.0f}" if seconds else ""
-    return " | ".join(map(str, [len(classes), *counts, median]))
+    samples = sum(sum(summary["counts"].values()) for summary in summaries)
+    return " | ".join(map(str, [samples, len(classes), *counts, median]))
 
 
 def _class(summary: Summary) -> str:
@@ -92,7 +100,7 @@ def _reason(summaries: Iterable[Summary]) -> str:
     message = next(told, "")
     part = re.search(r"(?:, since |is refused, )(.*)", message.split("\nRewrite")[0], re.DOTALL)
     text = " ".join((part[1] if part else message).split())
-    text = text.split("is refused, since ")[-1]
+    text = text.split("is refused, since ")[-1].removeprefix("since ")
     return text.replace("|", "\\|")[:200]
 
 
