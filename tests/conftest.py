@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("torchtract")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--all-models", action="store_true", help="test all models, not one of each family"
+        "--all-models", action="store_true", help="test all models, not a few of each kind"
     )
 
 

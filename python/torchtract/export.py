@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, ParamSpec, SupportsIndex, TypeVar
+from typing import Any, SupportsIndex
 
 import torch
 
@@ -36,20 +35,8 @@ log = logging.getLogger(__name__)
 _EXTENSIONS = ("tract_assert ", "tract_symbol ", "tract_registry ", "KHR_")
 
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
 #: Torch traces one module at a time: it changes `torch.nn.Module` for all threads meanwhile.
 _TRACING = threading.RLock()
-
-
-def _one_at_a_time(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    @functools.wraps(function)
-    def locked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with _TRACING:
-            return function(*args, **kwargs)
-
-    return locked
 
 
 @dataclass(frozen=True)
@@ -98,7 +85,6 @@ class TractNNEF:
         return schema.EMBEDDED
 
 
-@_one_at_a_time
 def export_model_to_nnef(
     model: torch.nn.Module,
     args: torch.Tensor | Sequence[Any],
@@ -155,17 +141,36 @@ def export_model_to_nnef(
     args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
     load_plugins()
     register_operators_of_transformers()
-    captured = capture(
-        model,
-        args,
-        kwargs,
-        input_names=input_names,
-        output_names=output_names,
-        dynamic_axes=target.dynamic_axes,
-        assertions=assertions,
-        whole_of=whole_modules_of,
-    )
-    extensions += _above_zero(captured)
+    with _TRACING:
+        captured = capture(
+            model,
+            args,
+            kwargs,
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_axes=target.dynamic_axes,
+            assertions=assertions,
+            whole_of=whole_modules_of,
+        )
+        lowered = _lowered_at_all_sizes(captured, target, extensions)
+    schema.check_graph(lowered.graph, target.version)
+    with staged(path) as unfinished:
+        write_archive(
+            lowered.graph, unfinished, version=target.version, compression_level=compression_level
+        )
+        verification = Verification(
+            model, args, kwargs or {}, lowered, unfinished, target.check_io_tolerance, path
+        )
+        if target.check_io:
+            log.info("%s", verification.run(bundle))
+        if target.check_stream is not None:
+            log.info("%s", verification.run_stream(target.check_stream))
+    return path
+
+
+def _lowered_at_all_sizes(captured: Capture, target: TractNNEF, extensions: list[str]) -> Lowered:
+    """The graph of a module, which is the same at all sizes, or a refusal."""
+    extensions = extensions + _above_zero(captured)
     assertions = assertions_of(extensions)
     lowered = _lowered(captured, target, assertions)
     graph = lowered.graph
@@ -183,19 +188,7 @@ def export_model_to_nnef(
     check_shapes(lowered.program, captured.symbols, captured.sizes, assertions, same_program)
     graph.extensions = extensions
     graph.properties |= _properties(graph)
-    schema.check_graph(graph, target.version)
-    with staged(path) as unfinished:
-        write_archive(
-            graph, unfinished, version=target.version, compression_level=compression_level
-        )
-        verification = Verification(
-            model, args, kwargs or {}, lowered, unfinished, target.check_io_tolerance, path
-        )
-        if target.check_io:
-            log.info("%s", verification.run(bundle))
-        if target.check_stream is not None:
-            log.info("%s", verification.run_stream(target.check_stream))
-    return path
+    return lowered
 
 
 def _check_random(graph: Graph, target: TractNNEF) -> None:

@@ -98,7 +98,11 @@ ROWS = [
     ),
     row("channel_shuffle", lambda x: F.channel_shuffle(x, 3), floats("B", 6, "H", "W")),
     row(
-        "T taken as 2*S", lambda x, y: y.reshape(*x.shape[:2], 12) + 1, X, EVEN, refused="elements"
+        "T taken as 2*S",
+        lambda x, y: y.reshape(*x.shape[:2], 12) + 1,
+        X,
+        EVEN,
+        refused="to be 2*S;",
     ),
     row("diagonal of [S, S]", lambda x: (x @ x.mT).diagonal(dim1=1, dim2=2), X),
     row("diagonal of [6, S]", lambda x: x.mT.diagonal(dim1=1, dim2=2), X),

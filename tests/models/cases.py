@@ -23,7 +23,6 @@ class ModelCase:
         traced: sizes of the symbols at which it is exported.
         sizes: other sizes at which it is compared with PyTorch.
         assertions: `custom_extensions` of the export, such as `tract_assert S <= 64`.
-        slow: left to `make models`; by default, pytest runs one model of each family.
     """
 
     name: str
@@ -33,4 +32,3 @@ class ModelCase:
     traced: Mapping[str, int]
     sizes: tuple[Mapping[str, int], ...]
     assertions: tuple[str, ...] = field(default=())
-    slow: bool = False

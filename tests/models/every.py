@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from models import torchaudio_models, torchvision_models, transformers_models
 from models.cases import ModelCase
 
-__all__ = ["CASES", "LIBRARIES", "REFUSED"]
+__all__ = ["CASES", "LIBRARIES", "QUICK", "REFUSED"]
 
 _TABLES = (torchvision_models, torchaudio_models, transformers_models)
 
@@ -20,3 +20,18 @@ CASES: Mapping[str, ModelCase] = {case.name: case for t in _TABLES for case in t
 
 #: A part of the message that says why.
 REFUSED: Mapping[str, str] = {name: why for t in _TABLES for name, why in t.REFUSED.items()}
+
+#: Those that a default run of the tests tries: a few kinds, small ones.
+QUICK = frozenset(
+    {
+        *(
+            "resnet18",
+            "mobilenet_v3_small",
+            "squeezenet1_1",
+            "vit_b_32",
+            "lraspp_mobilenet_v3_large",
+        ),
+        *("BertModel", "LlamaModel", "BartModel", "ViTModel", "Wav2Vec2Model"),
+        *("DeepSpeech", "WaveRNN", "transforms.MelSpectrogram(n_mels=64)"),
+    }
+)

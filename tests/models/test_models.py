@@ -1,4 +1,4 @@
-"""Models of torchvision, torchaudio and transformers: one of each family, or all of them.
+"""Models of torchvision, torchaudio and transformers: a few of each kind, or all of them.
 
 `pytest tests/models --all-models` runs all; `make models` does too, beside torch-to-nnef.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import pytest
 
-from models.every import CASES, REFUSED
+from models.every import CASES, QUICK, REFUSED
 from models.measure import outcome_of
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_model(name: str, request: pytest.FixtureRequest) -> None:
     case = CASES[name]
-    if case.slow and not request.config.getoption("--all-models"):
+    if name not in QUICK and not request.config.getoption("--all-models", False):
         pytest.skip("--all-models runs it")
 
     outcome = outcome_of(case, "torchtract")
@@ -26,5 +26,5 @@ def test_model(name: str, request: pytest.FixtureRequest) -> None:
         assert outcome.result == "right", outcome.why
 
 
-def test_what_is_refused_is_a_case() -> None:
-    assert [name for name in REFUSED if name not in CASES] == []
+def test_the_lists_name_cases() -> None:
+    assert [name for name in (*REFUSED, *QUICK) if name not in CASES] == []

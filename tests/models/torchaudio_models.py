@@ -53,7 +53,6 @@ def _case(
     at: tuple[Mapping[str, int], ...],
     *,
     input_name: str = "x",
-    slow: bool = False,
 ) -> ModelCase:
     """A model with one input, whose axes are symbols or sizes, traced at the first of these."""
 
@@ -67,7 +66,6 @@ def _case(
         dynamic_axes={input_name: {i: s for i, s in enumerate(shape) if isinstance(s, str)}},
         traced=at[0],
         sizes=at[1:],
-        slow=slow,
     )
 
 
@@ -261,7 +259,6 @@ _MODELS = (
         ("B", 1, "S"),
         _SAMPLES,
         input_name="input",
-        slow=True,
     ),
     _case("DeepSpeech", partial(library.DeepSpeech, 40, 128), ("B", 1, "T", 40), _FRAMES),
     _wavernn(),
@@ -286,7 +283,6 @@ _MODELS = (
             ("B", "S"),
             _SAMPLES,
             input_name="waveforms",
-            slow=name not in {"wav2vec2_base", "wavlm_base"},
         )
         for name, layers in _ENCODERS.items()
     ),
@@ -305,11 +301,10 @@ _MODELS = (
             ("B", 2, "S"),
             ({"B": 2, "S": 20000}, {"B": 1, "S": 30001}, {"B": 3, "S": 16000}),
             input_name="input",
-            slow=True,
         )
         for name in ("hdemucs_low", "hdemucs_medium", "hdemucs_high")
     ),
-    _case("squim_objective_base", library.squim_objective_base, ("B", "S"), _SAMPLES, slow=True),
+    _case("squim_objective_base", library.squim_objective_base, ("B", "S"), _SAMPLES),
 )
 
 CASES = (*_MODELS, *TRANSFORMS)

@@ -29,7 +29,6 @@ class _Family:
 
     Attributes:
         prefix: of their names.
-        tested: the one that pytest runs by default.
         axes: symbols of the axes of their images.
         options: of their builders.
         traced: sizes at which they are exported.
@@ -38,7 +37,6 @@ class _Family:
     """
 
     prefix: str
-    tested: str
     axes: str = "BHW"
     options: Mapping[str, Any] = field(default_factory=dict)
     traced: dict[str, int] = field(default_factory=lambda: {"B": 2, "H": 64, "W": 80})
@@ -47,63 +45,61 @@ class _Family:
 
 
 _CLASSIFIERS = (
-    _Family("alexnet", "alexnet"),
-    _Family("convnext", "convnext_tiny"),
-    _Family("densenet", "densenet121"),
-    _Family("efficientnet_b", "efficientnet_b0"),
-    _Family("efficientnet_v2", "efficientnet_v2_s"),
-    _Family("googlenet", "googlenet", options={"init_weights": False}),
+    _Family("alexnet"),
+    _Family("convnext"),
+    _Family("densenet"),
+    _Family("efficientnet_b"),
+    _Family("efficientnet_v2"),
+    _Family("googlenet", options={"init_weights": False}),
     _Family(
         "inception",
-        "inception_v3",
         options={"init_weights": False},
         traced={"B": 2, "H": 80, "W": 75},
         sizes=({"B": 1, "H": 96, "W": 80}, {"B": 3, "H": 75, "W": 107}),
     ),
-    _Family("maxvit", "maxvit_t", "B", {"input_size": (224, 224)}, {"B": 2, "H": 224, "W": 224}),
-    _Family("mnasnet", "mnasnet0_5"),
-    _Family("mobilenet_v2", "mobilenet_v2"),
-    _Family("mobilenet_v3", "mobilenet_v3_small"),
-    _Family("regnet_x", "regnet_x_400mf"),
-    _Family("regnet_y", "regnet_y_400mf"),
-    _Family("resnet", "resnet18"),
-    _Family("resnext", "resnext50_32x4d"),
-    _Family("shufflenet", "shufflenet_v2_x0_5"),
-    _Family("squeezenet", "squeezenet1_1"),
-    _Family("swin_v2", "swin_v2_t", "B"),
-    _Family("swin", "swin_t", "B"),
-    _Family("vgg", "vgg11"),
-    _Family("vit", "vit_b_32", "B", {"image_size": 224}, {"B": 2, "H": 224, "W": 224}),
-    _Family("wide_resnet", "wide_resnet50_2"),
+    _Family("maxvit", "B", {"input_size": (224, 224)}, {"B": 2, "H": 224, "W": 224}),
+    _Family("mnasnet"),
+    _Family("mobilenet_v2"),
+    _Family("mobilenet_v3"),
+    _Family("regnet_x"),
+    _Family("regnet_y"),
+    _Family("resnet"),
+    _Family("resnext"),
+    _Family("shufflenet"),
+    _Family("squeezenet"),
+    _Family("swin_v2", "B"),
+    _Family("swin", "B"),
+    _Family("vgg"),
+    _Family("vit", "B", {"image_size": 224}, {"B": 2, "H": 224, "W": 224}),
+    _Family("wide_resnet"),
 )
 
 
 _SEGMENTATION = (
-    _Family("fcn", "fcn_resnet50", options=_UNTRAINED),
-    _Family("deeplabv3", "deeplabv3_mobilenet_v3_large", options=_UNTRAINED),
-    _Family("lraspp", "lraspp_mobilenet_v3_large", options=_UNTRAINED, input_name="input"),
+    _Family("fcn", options=_UNTRAINED),
+    _Family("deeplabv3", options=_UNTRAINED),
+    _Family("lraspp", options=_UNTRAINED, input_name="input"),
 )
 
-_HEADS = _Family("", "retinanet_resnet50_fpn", options=_UNTRAINED)
-_WHOLE = _Family("", "fcos_resnet50_fpn", "HW", _UNTRAINED, {"B": 1, "H": 64, "W": 80})
+_HEADS = _Family("", options=_UNTRAINED)
+_WHOLE = _Family("", "HW", _UNTRAINED, {"B": 1, "H": 64, "W": 80})
 
 _CLIP = {"B": 2, "T": 8, "H": 32, "W": 48}
 _CLIPS = ({"B": 1, "T": 11, "H": 48, "W": 32}, {"B": 3, "T": 5, "H": 40, "W": 41})
 _LONG_CLIPS = ({"B": 1, "T": 16, "H": 64, "W": 80}, {"B": 3, "T": 18, "H": 72, "W": 65})
 
 _VIDEO = (
-    _Family("mc3", "mc3_18", "BTHW", {}, _CLIP, _CLIPS),
-    _Family("r2plus1d", "r2plus1d_18", "BTHW", {}, _CLIP, _CLIPS),
-    _Family("r3d", "r3d_18", "BTHW", {}, _CLIP, _CLIPS),
-    _Family("s3d", "s3d", "BTHW", {}, {"B": 2, "T": 17, "H": 64, "W": 72}, _LONG_CLIPS),
+    _Family("mc3", "BTHW", {}, _CLIP, _CLIPS),
+    _Family("r2plus1d", "BTHW", {}, _CLIP, _CLIPS),
+    _Family("r3d", "BTHW", {}, _CLIP, _CLIPS),
+    _Family("s3d", "BTHW", {}, {"B": 2, "T": 17, "H": 64, "W": 72}, _LONG_CLIPS),
     _Family(
         "mvit",
-        "mvit_v2_s",
         "B",
         {},
         {"B": 2, "T": 8, "H": 64, "W": 64},
     ),
-    _Family("swin3d", "swin3d_t", "B", {}, _CLIP),
+    _Family("swin3d", "B", {}, _CLIP),
 )
 
 
@@ -152,7 +148,6 @@ def _case(
         dynamic_axes={family.input_name: {axes.index(s): s for s in family.axes}},
         traced={s: family.traced[s] for s in family.axes},
         sizes=tuple({s: sizes[s] for s in family.axes} for sizes in family.sizes),
-        slow=name != family.tested,
     )
 
 
@@ -179,7 +174,6 @@ def _optical_flow(name: str) -> ModelCase:
         dynamic_axes={"first": axes, "second": axes},
         traced={"B": 2, "H": 128, "W": 136},
         sizes=({"B": 1, "H": 144, "W": 128}, {"B": 3, "H": 128, "W": 152}),
-        slow=name != "raft_small",
     )
 
 

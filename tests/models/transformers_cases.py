@@ -18,13 +18,6 @@ from models.weights import random_weights
 __all__ = ["SMALL", "case", "masked", "tokens"]
 
 PAD = 1
-#: The models that pytest runs by default.
-_TESTED = frozenset(
-    {
-        *("BertModel", "DebertaV2Model", "GPT2Model", "LlamaModel", "MixtralModel", "BartModel"),
-        *("CLIPModel", "ViTModel", "SegformerModel", "Wav2Vec2Model", "WhisperModel"),
-    }
-)
 #: What most text models call their sizes. Models ignore what they don't know; `...` leaves out
 #: what one refuses to know.
 SMALL: dict[str, Any] = {
@@ -78,7 +71,6 @@ def case(
         traced=traced,
         sizes=sizes,
         assertions=assertions,
-        slow=(name or model) not in _TESTED,
     )
 
 

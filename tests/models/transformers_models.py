@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from models.cases import ModelCase
 from models.transformers_audio import AUDIO
@@ -13,13 +12,7 @@ from models.transformers_vision import VISION
 
 __all__ = ["CASES", "REFUSED"]
 
-#: One for text, one for speech, and so on, that a default run of the tests tries.
-_FIRST = {"BertModel", "LlamaModel", "BartModel", "ViTModel", "Wav2Vec2Model"}
-
-CASES: tuple[ModelCase, ...] = tuple(
-    replace(case, slow=case.name not in _FIRST)
-    for case in (*TEXT, *DECODERS, *ENCODER_DECODERS, *VISION, *AUDIO)
-)
+CASES: tuple[ModelCase, ...] = (*TEXT, *DECODERS, *ENCODER_DECODERS, *VISION, *AUDIO)
 
 #: A part of the message that says why.
 REFUSED: Mapping[str, str] = {

@@ -234,7 +234,9 @@ def _symbols(
             size = tensor.shape[axis]
             expression = size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
             if not isinstance(expression, sympy.Symbol):
-                raise _became_static(f"{{{name!r}: {{{axis}: {symbol!r}}}}}", expression, guards)
+                known = {s: sympy.Symbol(n) for s, n in symbols.items()}
+                where = f"{{{name!r}: {{{axis}: {symbol!r}}}}}"
+                raise _became_static(where, expression, expression.xreplace(known), guards)
             if symbols.setdefault(expression, symbol) != symbol:
                 raise CaptureError(
                     f"dynamic_axes={{{name!r}: {{{axis}: {symbol!r}}}}}: {symbol} and "
@@ -244,13 +246,15 @@ def _symbols(
     return symbols
 
 
-def _became_static(axis: str, value: sympy.Expr, guards: Sequence[Guard]) -> CaptureError:
+def _became_static(
+    axis: str, value: sympy.Expr, told: sympy.Expr, guards: Sequence[Guard]
+) -> CaptureError:
     """The refusal of an axis that the module's code fixed, with the line that did it."""
     fixing = [g.line for g in guards if g.line and _fixes(g.condition, value)]
     where = f"{fixing[-1]}: " if fixing else ""
     return CaptureError(
         f"{where}dynamic_axes={axis} can't stay symbolic, since this code needs the size to be "
-        f"{value}; take sizes from x.shape instead of numbers and int(), give what has a fixed "
+        f"{told}; take sizes from x.shape instead of numbers and int(), give what has a fixed "
         "length (a table, a mask) the symbol's length, or leave the axis out of dynamic_axes.",
         source=fixing[-1] if fixing else None,
     )

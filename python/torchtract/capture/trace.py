@@ -235,7 +235,7 @@ class Tracer:
         reason = str(error).strip().split("\n\n")[0]
         where = line or type(self.model).__name__
         shapeless = _OPERATOR_WITHOUT_SHAPES.match(reason)
-        if shapeless:
+        if shapeless and "aten" not in shapeless.groups():
             name = "::".join(part for part in shapeless.groups() if part)
             return CaptureError(
                 f"{where}: {name} can't be captured by torch.export, since nothing says what "
