@@ -39,7 +39,6 @@ _UNSPECIFIED = frozenset(
     {"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"}
 )
 
-
 #: Operators that give places of elements in order, equal ones in any.
 _ORDERS = {"sort": 1, "argsort": 0}
 

@@ -44,9 +44,9 @@ def _affine(b: Builder, x: Value, scale: Operand, offset: Operand) -> Value:
     return b.binary("add", scaled, b.tensor(offset, dtype))
 
 
-def _minus_log(b: Builder) -> Value:
+def _exponential(b: Builder, shape: Any) -> Value:
     """Numbers of the exponential distribution with rate 1: -log(1 - u), and u is below 1."""
-    u = _uniform(b)
+    u = _drawn(b, shape)
     return b.emit("neg", b.emit("log", b.binary("sub", b.scalar(1, u.dtype), u)))
 
 
@@ -168,13 +168,14 @@ def bernoulli_p(b: Builder, x: Value, p: float) -> Value:
 @lowers(aten.exponential.default)
 def exponential(b: Builder, x: Value, lambd: float = 1) -> Value:
     """exponential(Tensor self, float lambd=1, *, Generator? generator=None) -> Tensor"""
-    return _affine(b, _minus_log(b), 1 / lambd, 0)
+    return _affine(b, _exponential(b, b.result.shape), 1 / lambd, 0)
 
 
 @lowers(aten.geometric.default)
 def geometric(b: Builder, x: Value, p: float) -> Value:
     """geometric(Tensor self, float p, *, Generator? generator=None) -> Tensor"""
-    scaled = b.binary("div", _minus_log(b), b.scalar(-math.log1p(-p), torch.float32))
+    waits = _exponential(b, b.result.shape)
+    scaled = b.binary("div", waits, b.scalar(-math.log1p(-p), waits.dtype))
     tries = b.binary("max", b.emit("ceil", scaled), b.scalar(1, scaled.dtype))
     return b.cast(tries, b.result.dtype)
 
@@ -230,9 +231,7 @@ def multinomial(b: Builder, x: Value, num_samples: Size, replacement: bool = Fal
     count = static_int(num_samples, "the number of samples")
     shape = (*x.shape[:-1], count, x.shape[-1]) if replacement else x.shape
     weights = b.cast(b.unsqueeze(x, [x.rank - 1]) if replacement else x, torch.float32)
-    u = _drawn(b, shape)
-    rates = b.emit("neg", b.emit("log", b.binary("sub", b.scalar(1, u.dtype), u)))
-    keys = b.binary("div", weights, rates)
+    keys = b.binary("div", weights, _exponential(b, shape))
     if not replacement:
         return _largest(b, keys, count)
     return b.squeeze(_largest(b, keys, 1), [keys.rank - 1])
