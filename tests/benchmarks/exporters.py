@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ __all__ = [
     "TORCH_TO_NNEF",
     "Cost",
     "export",
-    "tract_that_only_tells_its_version",
+    "target_of_torch_to_nnef",
 ]
 
 OURS = "torchtract"
@@ -92,23 +92,30 @@ def _torchtract_for_0_21(exported: Sample, _: Path) -> tuple[Callable[..., objec
 
 
 def _torch_to_nnef(exported: Sample, folder: Path) -> tuple[Callable[..., object], Any]:
-    from torch_to_nnef import TractNNEF, export_model_to_nnef
+    from torch_to_nnef import export_model_to_nnef
 
-    target = TractNNEF(
-        version="0.23.8",  # the newest that it knows
-        specific_tract_binary_path=tract_that_only_tells_its_version(folder),
-        check_io=False,
-        dynamic_axes={"input": exported.axes},
-    )
-    return export_model_to_nnef, target
+    return export_model_to_nnef, target_of_torch_to_nnef(folder, {"input": exported.axes})
 
 
-def tract_that_only_tells_its_version(folder: Path) -> Path:
-    """A stand-in for the binary that torch-to-nnef would download, though it would run nothing."""
+def target_of_torch_to_nnef(folder: Path, dynamic_axes: Mapping[str, Mapping[int, str]]) -> Any:
+    """The peer's settings for an export without a check.
+
+    Args:
+        folder: takes a stand-in for the binary of tract that the peer would download, though it
+            would run nothing.
+        dynamic_axes: as for its `TractNNEF`.
+    """
+    from torch_to_nnef import TractNNEF
+
     binary = folder / "tract"
     binary.write_text(_TRACT_THAT_ONLY_TELLS_ITS_VERSION)
     binary.chmod(0o755)
-    return binary
+    return TractNNEF(
+        version="0.23.8",  # the newest that it knows
+        specific_tract_binary_path=binary,
+        check_io=False,
+        dynamic_axes={name: dict(axes) for name, axes in dynamic_axes.items()},
+    )
 
 
 _EXPORTERS = {

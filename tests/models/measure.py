@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from benchmarks.exporters import target_of_torch_to_nnef
 from models.cases import ModelCase
 from torchtract import TractNNEF, export_model_to_nnef, load
 from torchtract.capture.signature import input_names_of, signature_of
@@ -148,12 +149,8 @@ def _why(error: BaseException) -> str:
 
 
 def _export_by_torch_to_nnef(case: ModelCase, module: torch.nn.Module, folder: Path) -> Path:
-    from torch_to_nnef import TractNNEF as Target
     from torch_to_nnef import export_model_to_nnef as export_by_peer
 
-    binary = folder / "tract"  # it would download one, though it runs nothing without a check
-    binary.write_text("#!/bin/sh\necho 'tract 0.23.8'\n")
-    binary.chmod(0o755)
     args = case.inputs(**case.traced)
     with torch.no_grad():
         outputs = len(arrays_of(module(*args)))
@@ -161,12 +158,7 @@ def _export_by_torch_to_nnef(case: ModelCase, module: torch.nn.Module, folder: P
         model=module,
         args=args,
         file_path_export=folder / "model.nnef",
-        inference_target=Target(
-            version="0.23.8",  # the newest that it knows
-            specific_tract_binary_path=binary,
-            check_io=False,
-            dynamic_axes={name: dict(axes) for name, axes in case.dynamic_axes.items()},
-        ),
+        inference_target=target_of_torch_to_nnef(folder, case.dynamic_axes),
         input_names=input_names_of(signature_of(module), args, {}, None),
         output_names=[f"output_{i}" for i in range(outputs)],
         custom_extensions=list(case.assertions),

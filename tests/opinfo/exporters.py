@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.exporters import target_of_torch_to_nnef
 from opinfo.verdict import Export
 
 __all__ = ["EXPORTERS"]
@@ -25,21 +26,14 @@ def torchtract(module: torch.nn.Module, tensors: tuple[torch.Tensor, ...], path:
 
 
 def torch_to_nnef(module: torch.nn.Module, tensors: tuple[torch.Tensor, ...], path: Path) -> None:
-    from torch_to_nnef import TractNNEF, export_model_to_nnef
-
-    from benchmarks.exporters import tract_that_only_tells_its_version
+    from torch_to_nnef import export_model_to_nnef
 
     with tempfile.TemporaryDirectory() as folder:
-        target = TractNNEF(
-            version="0.23.8",  # the newest that it knows
-            specific_tract_binary_path=tract_that_only_tells_its_version(Path(folder)),
-            check_io=False,
-        )
         export_model_to_nnef(
             model=module,
             args=tensors,
             file_path_export=path,
-            inference_target=target,
+            inference_target=target_of_torch_to_nnef(Path(folder), {}),
             input_names=_names(tensors),
         )
 
