@@ -42,3 +42,20 @@ def test_a_residual_connection(axes: dict[int, str]) -> None:
         with torch.no_grad():
             expected = module(given).numpy()
         np.testing.assert_allclose(runnable(given), expected, atol=1e-5)
+
+
+class Windows(nn.Module):
+    """[S] to [S // 100 - 1, 200], scaled: no window where a kernel's typical size is put for S."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        windows = x.unfold(0, 200, 100)
+        return windows * windows.mean(1, keepdim=True)
+
+
+def test_a_size_that_is_negative_at_typical_sizes() -> None:
+    x = torch.randn(1000)
+    axes = {"x": {0: "S"}}
+    runnable = export(Windows(), x, dynamic_axes=axes, input_names=["x"]).compile()
+    for size in (200, 1234):
+        given = torch.randn(size)
+        np.testing.assert_allclose(runnable(given), Windows()(given).numpy(), atol=1e-5)

@@ -35,8 +35,10 @@ fn vectorized(graph: &TypedModel, id: usize) -> Option<Box<dyn TypedOp>> {
     for (i, fact) in facts.iter().enumerate() {
         let symbols = fact.shape.iter().flat_map(TDim::symbols);
         let values = symbols.fold(SymbolValues::default(), |known, s| known.with(&s, TYPICAL));
-        let shape = fact.shape.eval_to_usize(&values).ok()?;
-        let fact = fact.datum_type.fact(&**shape);
+        let sizes = fact.shape.iter().map(|dim| dim.eval_to_i64(&values).ok());
+        // `eval_to_usize` panics below 0, as where a window is longer than `TYPICAL`.
+        let shape = sizes.map(|size| size?.try_into().ok()).collect::<Option<TVec<usize>>>()?;
+        let fact = fact.datum_type.fact(shape);
         inputs.push(typical.add_source(format!("input-{i}"), fact).ok()?);
     }
     let outputs = typical.wire_node("output", op.clone(), &inputs).ok()?;
