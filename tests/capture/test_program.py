@@ -228,6 +228,20 @@ def test_a_symbol_may_be_zero_where_the_user_says_so() -> None:
     )
 
 
+def test_what_asks_for_its_elements_may_be_empty() -> None:
+    def joined(x: torch.Tensor, cache: torch.Tensor) -> torch.Tensor:
+        return torch.cat([cache, x]) if cache.numel() else x  # as transformers' caches do
+
+    export_and_compare(
+        joined,
+        torch.rand(3, 4, 2),
+        torch.rand(5, 4, 2),
+        dynamic_axes={"x0": {0: "S"}, "x1": {0: "P"}},
+        sizes=[{"S": 2, "P": 0}, {"S": 1, "P": 9}],
+        custom_extensions=["tract_assert P >= 0"],
+    )
+
+
 def test_a_size_of_zero_is_kept_out_where_the_code_has_another_way_there(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

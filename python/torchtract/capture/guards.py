@@ -201,7 +201,7 @@ def _few_sizes(
     condition: sympy.Basic, symbols: Mapping[sympy.Symbol, str], assertions: Sequence[Assertion]
 ) -> list[dict[str, int]]:
     """All sizes at which a condition on one symbol does not hold, if these are 0, 1 or 2."""
-    match condition:
+    match _without_factor(condition):
         case sympy.Gt(args=(sympy.Symbol() as symbol, sympy.Integer() as number)):
             beyond = range(number + 1)
         case sympy.Ge(args=(sympy.Symbol() as symbol, sympy.Integer() as number)):
@@ -214,6 +214,16 @@ def _few_sizes(
         return []
     few = [{symbols[symbol]: size} for size in beyond]
     return [sizes for sizes in few if allowed(sizes, assertions)]
+
+
+def _without_factor(condition: sympy.Basic) -> sympy.Basic:
+    """`16*S != 0` as `S != 0`: a tensor is asked for its elements, and means its length."""
+    match condition:
+        case sympy.Rel(args=(sympy.Mul(args=(sympy.Integer() as factor, symbol)), sympy.Integer())):
+            divided = sympy.Rational(condition.args[1], factor)
+            if factor > 0 and divided.is_integer:
+                return condition.func(symbol, divided)
+    return condition
 
 
 def _fixes_a_number(condition: sympy.Basic) -> bool:
