@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchtract.errors import CaptureError
-from torchtract.sizes import Assertion, assertions_of, bounds_of, evaluate, resize
+from torchtract.sizes import Assertion, allowed, assertions_of, bounds_of, evaluate, resize
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,20 @@ def test_scenarios_are_told_from_assertions() -> None:
         ("tg", "S==1"),
         (None, "B >= 1"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "runs"),
+    [
+        ({"P": 7, "S": 1}, True),
+        ({"P": 0, "S": 9}, True),
+        ({"P": 7, "S": 9}, False),
+        ({"P": 99, "S": 1}, False),
+    ],
+)
+def test_a_model_with_scenarios_runs_in_one_of_them(sizes: dict[str, int], runs: bool) -> None:
+    lines = ["S + P < 100", "tg: S == 1", "pp: P == 0"]
+    assert allowed(sizes, assertions_of(f"tract_assert {line}" for line in lines)) is runs
 
 
 #: Python reads these, and tract doesn't; or it would take the last without end.

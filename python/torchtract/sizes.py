@@ -13,7 +13,15 @@ from torchtract.errors import CaptureError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Assertion", "allowed", "assertions_of", "bounds_of", "evaluate", "resize"]
+__all__ = [
+    "Assertion",
+    "allowed",
+    "assertions_of",
+    "bounds_of",
+    "evaluate",
+    "resize",
+    "scenarios_of",
+]
 
 _COMPARE = {
     ast.Lt: operator.lt,
@@ -39,7 +47,7 @@ class Assertion:
         text: as the user wrote it, `S + P < 2048`.
         symbols: names of the symbols in it.
         scenario: name before the colon in `tg: S == 1`, or None. A scenario's assertion
-            holds in that scenario only, so it does not restrict the model as a whole.
+            holds in that scenario only; tract runs a model at sizes of one of its scenarios.
     """
 
     text: str
@@ -118,8 +126,21 @@ def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
 
 
 def allowed(sizes: Mapping[str, int], assertions: Iterable[Assertion]) -> bool:
-    """Whether every assertion about the model as a whole holds at these sizes."""
-    return all(a.holds(sizes) for a in assertions if a.scenario is None)
+    """Whether the model may run at these sizes: its assertions hold, and those of a scenario."""
+    given = list(assertions)
+    if not all(a.holds(sizes) for a in given if a.scenario is None):
+        return False
+    scenarios = scenarios_of(given).values()
+    return not scenarios or any(all(a.holds(sizes) for a in each) for each in scenarios)
+
+
+def scenarios_of(assertions: Iterable[Assertion]) -> dict[str, list[Assertion]]:
+    """What is asserted in each scenario (`tg: S == 1`), by its name."""
+    scenarios: dict[str, list[Assertion]] = {}
+    for assertion in assertions:
+        if assertion.scenario is not None:
+            scenarios.setdefault(assertion.scenario, []).append(assertion)
+    return scenarios
 
 
 def bounds_of(assertions: Iterable[Assertion]) -> dict[str, tuple[int, int | None]]:

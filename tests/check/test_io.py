@@ -59,6 +59,15 @@ def test_assertions_bound_the_sizes(assertions: tuple[str, ...], smallest: int) 
         assert all(s["B"] + s["S"] < 11 for s in tried)
 
 
+def test_each_scenario_is_tried_and_nothing_outside_of_them() -> None:
+    model = exported("tg: B == 1", "pp: S == 1", "B >= 1")
+    report = check_io(Scaled().eval(), model, example())
+    tried = [row.sizes for row in report.rows if row.output == "output_0"]
+    assert {"B": 4, "S": 6} not in tried
+    assert any(sizes["B"] == 1 < sizes["S"] for sizes in tried)
+    assert any(sizes["S"] == 1 < sizes["B"] for sizes in tried)
+
+
 def test_sizes_can_be_given() -> None:
     report = check_io(Scaled().eval(), exported(), example(), sizes=[{"B": 9, "S": 2}])
     assert [row.shape for row in report.rows] == [(9, 2), (9,)]

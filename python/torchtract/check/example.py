@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice, product
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from torchtract.errors import ConstantReferenceWarning, RunError
 from torchtract.runtime import Model
-from torchtract.sizes import Assertion, allowed, evaluate, resize
+from torchtract.sizes import Assertion, allowed, evaluate, resize, scenarios_of
 
 __all__ = ["Example"]
 
@@ -78,16 +79,28 @@ class Example:
             )
         return {name: x for name, x in named.items() if name not in free}
 
+    @property
+    def allowed(self) -> bool:
+        """Whether the model runs at the example's own sizes: they may fit none of its scenarios."""
+        return self._allowed(self.sizes)
+
     def other_sizes(self) -> Iterator[dict[str, int]]:
-        """Sizes to try beside the example's own, no two symbols in step."""
+        """Sizes to try beside the example's own: no two symbols in step, and each scenario."""
         choices = {symbol: self._choices(symbol) for symbol in self.sizes}
+        tried = [self.sizes]
         for turn in range(_SIZES_PER_SYMBOL):
             sizes = {
                 symbol: options[(turn + shift) % len(options)]
                 for shift, (symbol, options) in enumerate(choices.items())
             }
-            if sizes != self.sizes and self._allowed(sizes):
+            if sizes not in tried and self._allowed(sizes):
+                tried.append(sizes)
                 yield sizes
+        for scenario in scenarios_of(self._assertions).values():
+            if not any(_hold(scenario, sizes) for sizes in tried):
+                every = (dict(zip(choices, n, strict=True)) for n in product(*choices.values()))
+                fitting = (n for n in every if _hold(scenario, n) and self._allowed(n))
+                yield from islice(fitting, 1)
 
     def _choices(self, symbol: str) -> list[int]:
         own = self.sizes[symbol]
@@ -101,6 +114,10 @@ class Example:
 
     def _allowed(self, sizes: Mapping[str, int]) -> bool:
         return allowed(sizes, self._assertions)
+
+
+def _hold(assertions: Iterable[Assertion], sizes: Mapping[str, int]) -> bool:
+    return all(assertion.holds(sizes) for assertion in assertions)
 
 
 def _changes(tensor: torch.Tensor, axis: int) -> bool:
