@@ -59,3 +59,27 @@ def test_a_size_that_is_negative_at_typical_sizes() -> None:
     for size in (200, 1234):
         given = torch.randn(size)
         np.testing.assert_allclose(runnable(given), Windows()(given).numpy(), atol=1e-5)
+
+
+class Tied(nn.Module):
+    """A table of more than 4 MB, whose rows are looked up and then compared with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(5000, 256))
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return nn.functional.embedding(ids, self.table) @ self.table.T
+
+
+def test_weights_that_several_operators_use_are_packed_ahead() -> None:
+    torch.manual_seed(0)
+    module = Tied().eval()
+    runnable = export(module, torch.tensor([1, 4999])).compile()
+    operators = Counter(node.op for node in runnable.nodes())
+    # What stays packs the rows that were looked up.
+    assert operators["OptMatMulPack"] <= 1
+    given = torch.tensor([7, 123])
+    np.testing.assert_allclose(
+        runnable(given), module(given).detach().numpy(), rtol=1e-3, atol=1e-3
+    )

@@ -1,12 +1,19 @@
 //! tract's optimiser, and what it leaves slow (0.23.9) where sizes are symbols.
 
+use std::sync::Arc;
+
+use anyhow::Context;
 use tract_core::internal::{
     AxisOp, EvalContext, EvalOp, Op, StaticName, TValue, TVec, Tensor, TractResult, as_op,
-    op_as_typed_op, op_out_of_plan,
+    op_as_typed_op, op_out_of_plan, tvec,
 };
-use tract_core::model::{DatumTypeExt as _, SpecialOps as _, TypedFact, TypedModel, TypedOp};
+use tract_core::model::{
+    DatumTypeExt as _, SpecialOps as _, TypedFact, TypedModel, TypedModelPatch, TypedOp,
+};
 use tract_core::ops::binary::{OptBinByScalar, OptBinUnicast, TypedBinOp};
-use tract_core::prelude::{IntoTValue, IntoTensor, OutletId, SymbolValues, TDim};
+use tract_core::ops::konst::Const;
+use tract_core::ops::matmul::pack::OptMatMulPack;
+use tract_core::prelude::{IntoArcTensor, IntoTValue, IntoTensor, OutletId, SymbolValues, TDim};
 
 /// What stands for each symbol where a kernel is chosen: sizes at which kernels pay.
 const TYPICAL: i64 = 64;
@@ -14,6 +21,7 @@ const TYPICAL: i64 = 64;
 /// The graph as this processor computes it best.
 pub(crate) fn optimized(graph: TypedModel) -> anyhow::Result<TypedModel> {
     let mut graph = graph.into_optimized()?;
+    pack_shared_weights(&mut graph)?;
     for id in 0..graph.nodes.len() {
         if let Some(op) = vectorized(&graph, id) {
             graph.nodes[id].op = op;
@@ -22,6 +30,38 @@ pub(crate) fn optimized(graph: TypedModel) -> anyhow::Result<TypedModel> {
         }
     }
     Ok(graph)
+}
+
+/// Packs weights ahead that several operators use: tract packs those anew in each run, beyond 4 MB,
+/// so as not to keep a copy for each. Here all that want the same form share it.
+fn pack_shared_weights(graph: &mut TypedModel) -> anyhow::Result<()> {
+    let mut packed: Vec<(OutletId, Box<dyn TypedOp>, Arc<Tensor>)> = vec![];
+    for id in 0..graph.nodes.len() {
+        let node = graph.node(id);
+        let [weights] = node.inputs[..] else { continue };
+        let (true, Some(konst)) =
+            (node.op_is::<OptMatMulPack>(), graph.outlet_fact(weights)?.konst.clone())
+        else {
+            continue;
+        };
+        let known = packed.iter().find(|(from, op, _)| *from == weights && op == &node.op);
+        let tensor = if let Some((.., tensor)) = known {
+            Arc::clone(tensor)
+        } else {
+            let Some(outputs) = node.op.eval_out_of_plan(tvec!(konst.into_tvalue()))? else {
+                continue;
+            };
+            outputs.into_iter().next().context("a packing has an output")?.into_arc_tensor()
+        };
+        packed.push((weights, node.op.clone(), Arc::clone(&tensor)));
+        let fact = graph.outlet_fact(id.into())?.exotic_fact.clone();
+        let mut patch = TypedModelPatch::default();
+        let constant = Const::new_with_opt_exotic_fact(tensor, fact)?;
+        let wire = patch.wire_node(&node.name, constant, &[])?[0];
+        patch.shunt_outside(graph, id.into(), wire)?;
+        patch.apply(graph)?;
+    }
+    graph.compact()
 }
 
 /// The vectorised form of an operator of two tensors that tract kept in its general form, since it
