@@ -17,6 +17,7 @@ from torchtract.runtime.symbols import symbol_values
 from torchtract.runtime.tables import Table
 
 if TYPE_CHECKING:
+    from torchtract.runtime.causal import CausalModel
     from torchtract.runtime.pulsed import PulsedModel
     from torchtract.runtime.wires import Wires
 
@@ -76,9 +77,26 @@ class Model:
         Raises:
             EngineError: tract can't optimise it.
         """
-        if threads < 1:
-            raise ValueError(f"threads={threads}: at least one is needed")
+        _check(threads)
         return Runnable(self._native.compile(threads), self._origin, threads)
+
+    def causal(self, *, threads: int = 1) -> CausalModel:
+        """Optimises a causal language model, whose keys and values then stay inside of tract.
+
+        Its inputs are token ids, `[1, S]`, and for each layer the keys and values of the P tokens
+        before; its outputs logits, and all keys and values. `torchtract.llm.export` writes such
+        files.
+
+        Args:
+            threads: how many threads share the work of a call.
+
+        Raises:
+            EngineError: it is no such model, or tract can't optimise it.
+        """
+        from torchtract.runtime.causal import CausalModel
+
+        _check(threads)
+        return CausalModel(self._native.compile_causal(threads), threads)
 
     def pulse(self, /, *, allow_unequal: bool = False, **pulse: SupportsIndex) -> PulsedModel:
         """Gives the model that computes a stream, a pulse of frames at a time.
@@ -154,6 +172,11 @@ class Model:
 
     def _repr_html_(self) -> str:
         return self._table().html()
+
+
+def _check(threads: int) -> None:
+    if threads < 1:
+        raise ValueError(f"threads={threads}: at least one is needed")
 
 
 def one_pulse(pulse: Mapping[str, SupportsIndex]) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 //!
 //! The only crate of the workspace that names tract. It knows nothing of Python.
 
+mod causal;
 mod error;
 mod fact;
 mod graph;
@@ -22,6 +23,7 @@ mod tensor;
 mod track;
 mod workers;
 
+pub use causal::{CausalRunnable, Session};
 pub use error::{Error, Result, Stage};
 pub use fact::{Dim, Fact};
 pub use graph::{Node, Property};

@@ -38,14 +38,14 @@ impl Model {
     /// With [`Stage::Compile`], when tract can't optimise it or can't start the threads.
     pub fn compile(&self, options: CompileOptions) -> Result<Runnable> {
         guarded(Stage::Compile, || {
-            let workers = Workers::new(options.threads)?;
+            let graph = optimized(TypedModel::clone(&self.graph))?;
+            let workers = Workers::new(options.threads, &graph)?;
             let run = RunOptions {
                 // Always given: else a run would use what an earlier run on its thread left
                 // behind when it panicked.
                 executor: Some(workers.executor()),
                 ..RunOptions::default()
             };
-            let graph = optimized(TypedModel::clone(&self.graph))?;
             Ok(Runnable {
                 signature: Signature::new(&self.graph)?,
                 outputs: self.outputs().to_vec(),

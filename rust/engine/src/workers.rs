@@ -4,7 +4,12 @@ use std::process;
 use std::sync::Arc;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use tract_core::model::TypedNode;
+use tract_core::prelude::TypedModel;
 use tract_linalg::multithread::Executor;
+use tract_transformers::ops::flash_sdpa::FlashSdpaOp;
+use tract_transformers::ops::inplace_kv_cache::InPlaceKvSdpa;
+use tract_transformers::ops::moe_ffn::MoeFfn;
 
 use crate::guard::guard_thread;
 use crate::{Error, Result, Stage};
@@ -14,13 +19,14 @@ use crate::{Error, Result, Stage};
 pub(crate) enum Workers {
     /// On the calling thread alone.
     Caller,
-    /// On a pool, whose threads share each matrix product, in the process that made it.
+    /// On a pool, whose threads share each matrix product, in the process that made it. One of a
+    /// single thread is for operators that would else take rayon's own pool, of all processors.
     Pool { pool: Arc<ThreadPool>, process: u32 },
 }
 
 impl Workers {
-    pub fn new(threads: usize) -> anyhow::Result<Workers> {
-        if threads == 1 {
+    pub fn new(threads: usize, graph: &TypedModel) -> anyhow::Result<Workers> {
+        if threads == 1 && !graph.nodes.iter().any(shares_its_work) {
             return Ok(Workers::Caller);
         }
         let pool = ThreadPoolBuilder::new()
@@ -42,8 +48,10 @@ impl Workers {
     /// The same, as tract's matrix products want it.
     pub fn executor(&self) -> Executor {
         match self {
-            Workers::Caller => Executor::SingleThread,
-            Workers::Pool { pool, .. } => Executor::MultiThread(Arc::clone(pool)),
+            Workers::Pool { pool, .. } if self.threads() > 1 => {
+                Executor::MultiThread(Arc::clone(pool))
+            }
+            _ => Executor::SingleThread,
         }
     }
 
@@ -63,4 +71,9 @@ impl Workers {
             )),
         }
     }
+}
+
+/// Whether an operator spreads its work over the threads of the pool that it finds itself on.
+fn shares_its_work(node: &TypedNode) -> bool {
+    node.op_is::<FlashSdpaOp>() || node.op_is::<InPlaceKvSdpa>() || node.op_is::<MoeFfn>()
 }

@@ -4,6 +4,7 @@
 //! `torchtract.errors`. Everything a user reads about lives in `torchtract.runtime`.
 
 mod array;
+mod causal;
 mod describe;
 mod engine;
 mod model;
@@ -22,6 +23,8 @@ mod _native {
     #[allow(non_upper_case_globals)]
     const __profile__: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
 
+    #[pymodule_export]
+    use crate::causal::{CausalRunnable, Session};
     #[pymodule_export]
     use crate::model::Model;
     #[pymodule_export]

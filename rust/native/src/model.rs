@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use torchtract_engine::{self as engine, CompileOptions, SymbolValue, Wire};
 
+use crate::causal::CausalRunnable;
 use crate::describe::{FactTuple, NodeTuple, fact, facts, nodes, properties};
 use crate::engine::{call, raise};
 use crate::pulse::PulsedModel;
@@ -114,6 +115,11 @@ impl Model {
 
     fn compile(&self, py: Python<'_>, threads: usize) -> PyResult<Runnable> {
         call(py, || self.0.compile(CompileOptions { threads })).map(|r| Runnable::new(Arc::new(r)))
+    }
+
+    fn compile_causal(&self, py: Python<'_>, threads: usize) -> PyResult<CausalRunnable> {
+        let runnable = call(py, || self.0.compile_causal(CompileOptions { threads }))?;
+        Ok(CausalRunnable::new(runnable))
     }
 }
 

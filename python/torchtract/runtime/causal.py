@@ -1,0 +1,141 @@
+"""Language models that keep the keys and values of what they have read inside of tract."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from torchtract import _native
+from torchtract.errors import LoadError, RunError
+from torchtract.runtime.fact import Node
+
+__all__ = ["CausalModel", "Session"]
+
+Logits: TypeAlias = npt.NDArray[np.float32]
+
+LANGUAGE_MODEL = "torchtract.llm"
+"""Property of an exported language model: JSON of an object, with `eos_token_id` and others."""
+
+
+class CausalModel:
+    """A causal language model compiled for this machine. Any number of threads may have sessions.
+
+    Attributes:
+        max_length: of a text, in tokens, those that are read and those that are generated.
+        vocab_size: how many tokens there are; their ids are below.
+        eos_token_ids: tokens that end a text, as far as the file tells.
+        threads: how many threads share the work of a call.
+    """
+
+    def __init__(self, native: _native.CausalRunnable, threads: int) -> None:
+        self._native = native
+        self.threads = threads
+        self.max_length: int = native.max_length() or sys.maxsize
+        self.vocab_size = _vocabulary(native)
+        self.eos_token_ids = _end_of_text(native.properties())
+
+    def session(self) -> Session:
+        """An empty text."""
+        return Session(self._native.session(), self)
+
+    def nodes(self) -> list[Node]:
+        """The compiled network's nodes, in an order in which they can be computed."""
+        return [Node.of(*node) for node in self._native.nodes()]
+
+    def __repr__(self) -> str:
+        length = "" if self.max_length == sys.maxsize else f", {self.max_length} at most"
+        return f"CausalModel({self.vocab_size} tokens{length}, threads={self.threads})"
+
+
+class Session:
+    """A text that a language model reads, piece by piece.
+
+    Threads that use one at once wait for each other; give each its own.
+    """
+
+    def __init__(self, native: _native.Session, model: CausalModel) -> None:
+        self._native = native
+        self.model = model
+
+    @property
+    def length(self) -> int:
+        """How many tokens were read."""
+        return self._native.length()
+
+    @property
+    def max_length(self) -> int:
+        """How many tokens it can hold, those that are read and those that are generated."""
+        return self.model.max_length
+
+    def push(self, tokens: npt.ArrayLike) -> Logits:
+        """Reads the next tokens.
+
+        Args:
+            tokens: `[S]`, ids of the vocabulary, at least one.
+
+        Returns:
+            `[vocab_size]`, float32: the logits of what may follow the last of them.
+
+        Raises:
+            RunError: the ids are none, no ints or not of the vocabulary; the text gets longer than
+                the model reads; or tract fails. The session is as it was.
+        """
+        ids = self._checked(tokens)
+        logits = self._native.push(ids[None])
+        return np.asarray(logits[0, -1], np.float32)
+
+    def truncate(self, length: int) -> None:
+        """Forgets all tokens after the first `length`.
+
+        Raises:
+            RunError: it has not read so many.
+        """
+        if not 0 <= length <= self.length:
+            raise RunError(f"truncate({length}): the session has read {self.length} tokens.")
+        self._native.truncate(length)
+
+    def fork(self) -> Session:
+        """A copy that goes on by itself."""
+        return Session(self._native.fork(), self.model)
+
+    def _checked(self, tokens: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        ids = np.asarray(tokens)
+        if ids.ndim != 1 or not ids.size:
+            raise RunError(f"tokens: a row of at least one id is read, not {list(ids.shape)}.")
+        if not np.issubdtype(ids.dtype, np.integer):
+            raise RunError(f"tokens: ids are integers, not {ids.dtype}.")
+        outside = ids[(ids < 0) | (ids >= self.model.vocab_size)]
+        if outside.size:
+            raise RunError(
+                f"tokens: {outside[0]} is no token, the ids are 0 to {self.model.vocab_size - 1}; "
+                "was the text split by another model's tokenizer?"
+            )
+        if (total := self.length + len(ids)) > self.max_length:
+            raise RunError(
+                f"tokens: the text gets {total} tokens long, and the model reads "
+                f"{self.max_length} at most."
+            )
+        return ids.astype(np.int64, copy=False)
+
+    def __repr__(self) -> str:
+        return f"Session({self.length} tokens read)"
+
+
+def _vocabulary(native: _native.CausalRunnable) -> int:
+    _, _, shape = native.outputs()[0]
+    if len(shape) == 3 and isinstance(shape[2], int):
+        return shape[2]
+    raise LoadError(
+        f"the first output's shape is {list(shape)}: a language model gives [1, S, vocabulary]."
+    )
+
+
+def _end_of_text(properties: dict[str, Any]) -> tuple[int, ...]:
+    told = json.loads(properties.get(LANGUAGE_MODEL, "{}")).get("eos_token_id")
+    if told is None:
+        return ()
+    return tuple(told) if isinstance(told, list) else (told,)
