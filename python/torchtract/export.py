@@ -56,6 +56,8 @@ class TractNNEF:
             and refuse the file if they differ or it can't stream. The streams are made of the
             example's own values, cropped or repeated; where all frames of the example are alike,
             floating-point inputs are random.
+        check_sizes: further sizes for `check_io`, each of every symbol: `[{"B": 1, "S": 4096}]`.
+        specific_properties: what the file tells beside the versions, text by name.
         random: let random operators draw from tract's own generator, other numbers at each run.
             They are refused otherwise: what a model draws can't be checked, so `check_io` has to
             be off.
@@ -72,6 +74,8 @@ class TractNNEF:
     check_io_tolerance: str = "approximate"
     check_stream: Mapping[str, SupportsIndex] | None = None
     random: bool = False
+    check_sizes: Sequence[Mapping[str, int]] = ()
+    specific_properties: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         schema.check_version(self.version)
@@ -162,7 +166,7 @@ def export_model_to_nnef(
             model, args, kwargs or {}, lowered, unfinished, target.check_io_tolerance, path
         )
         if target.check_io:
-            log.info("%s", verification.run(bundle))
+            log.info("%s", verification.run(bundle, target.check_sizes))
         if target.check_stream is not None:
             log.info("%s", verification.run_stream(target.check_stream))
     return path
@@ -187,7 +191,7 @@ def _lowered_at_all_sizes(captured: Capture, target: TractNNEF, extensions: list
     check_guards(captured.guards, captured.symbols, assertions, same_program, same_there)
     check_shapes(lowered.program, captured.symbols, captured.sizes, assertions, same_program)
     graph.extensions = extensions
-    graph.properties |= _properties(graph)
+    graph.properties |= _properties(graph) | dict(target.specific_properties)
     return lowered
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import platform
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -52,8 +52,16 @@ class Verification:
     tolerance: str
     target: Path
 
-    def run(self, debug_bundle_path: Path | None = None) -> IoReport:
+    def run(
+        self,
+        debug_bundle_path: Path | None = None,
+        further_sizes: Iterable[Mapping[str, int]] = (),
+    ) -> IoReport:
         """Compare them, and write a debug bundle if that fails.
+
+        Args:
+            debug_bundle_path: of the bundle.
+            further_sizes: to compare them at, each of every symbol.
 
         Raises:
             MismatchError: tract gives other numbers than PyTorch; with the operation in which
@@ -62,7 +70,7 @@ class Verification:
         """
         check = IoCheck(self.module, self.tolerance, self._locate)
         try:
-            return check.run(load(self.path), self.args, self.kwargs)
+            return check.run(load(self.path), self.args, self.kwargs, further=further_sizes)
         except MismatchError as error:
             self._keep(debug_bundle_path, check, error)
             raise

@@ -98,8 +98,12 @@ class IoCheck:
         args: Sequence[Any] | torch.Tensor,
         kwargs: Mapping[str, Any],
         sizes: Iterable[Mapping[str, int]] | None = None,
+        further: Iterable[Mapping[str, int]] = (),
     ) -> IoReport:
-        """Compare all outputs at all sizes; see `check_io` for arguments and errors."""
+        """Compare all outputs at all sizes; see `check_io` for arguments and errors.
+
+        `further` are sizes to try beside those that would be.
+        """
         example = Example(model, args, kwargs)
         runnable = model.compile()
         if sizes is not None:
@@ -111,6 +115,8 @@ class IoCheck:
                 self._compare_at(example.sizes, example, runnable)
             for wanted in others:
                 self._compare_at(wanted, example, runnable, optional=True)
+        for wanted in further:
+            self._compare_at(dict(wanted), example, runnable)
         self._warn_if_constant()
         return self.report
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness import export_and_compare
+import torchtract.attention
+from harness import export, export_and_compare
 from lower.ops.inputs import HALF, uniform
 from torchtract.errors import UnsupportedOpError
 
@@ -191,3 +192,36 @@ def test_dropout_is_refused() -> None:
         export_and_compare(
             lambda q, k, v: attention(q, k, v, dropout_p=0.1), *inputs(*[(2, 3)] * 3)
         )
+
+
+WHOLE: dict[str, Any] = {
+    "dynamic_axes": {"x0": {2: "S"}, "x1": {2: "T"}, "x2": {2: "T"}, "x3": {2: "S", 3: "T"}},
+    "sizes": [{"S": 1, "T": 9}, {"S": 70, "T": 130}, {"S": 3, "T": 3}],
+}
+
+
+@pytest.mark.parametrize("mask", ["bool", "float"])
+@pytest.mark.parametrize("key_heads", [4, 2, 1])
+def test_attention_whole(key_heads: int, mask: str) -> None:
+    """As one operator of tract, which takes keys by blocks of which a query may see none."""
+    q, k, v = inputs((2, 4, 5, 8), (2, key_heads, 140, 8), (2, key_heads, 140, 8))
+    seen = torch.ones(5, 140, dtype=torch.bool).tril(2)[None, None]
+    given = seen if mask == "bool" else torch.zeros(seen.shape).masked_fill(~seen, -1e9)
+    export_and_compare(
+        lambda q, k, v, m: torchtract.attention.attention(q, k, v, m, 0.3),
+        *(q, k, v, given),
+        **WHOLE,
+    )
+
+
+def test_attention_whole_is_one_operator() -> None:
+    q, k, v = inputs((2, 4, 5, 8), (2, 4, 6, 8), (2, 4, 6, 8))
+    mask = torch.ones(1, 1, 5, 6, dtype=torch.bool).tril(1)
+    model = export(Whole(), q, k, v, mask)
+    assert "SDPA" in {node.op for node in model.nodes()}
+
+
+class Whole(nn.Module):
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = torchtract.attention.attention(*tensors, 0.3)
+        return output

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from torchtract import attention  # noqa: F401  (defines torch.ops.torchtract)
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
+from torchtract.lower.dtypes import datum_type
 from torchtract.lower.ops.elementwise import computed_in_float32
 from torchtract.lower.ops.matmul import batched_product
 from torchtract.lower.ops.shape import integers
@@ -13,6 +15,10 @@ from torchtract.lower.registry import lowers
 from torchtract.lower.value import Size, Value
 
 aten = torch.ops.aten
+torchtract = torch.ops.torchtract
+
+#: Instead of an infinity: tract takes a row's scores by blocks, in one of which all may be hidden.
+_HIDDEN = -1e30
 
 
 @lowers(aten.scaled_dot_product_attention.default)
@@ -48,6 +54,32 @@ def scaled_dot_product_attention(
     if attn_mask is not None and not is_causal:
         output = _zero_where_all_is_hidden(b, output, attn_mask)
     return b.reshape(output, b.result.shape)
+
+
+@lowers(torchtract.attention.default)
+def attention_whole(
+    b: Builder, query: Value, key: Value, value: Value, mask: Value, scale: float
+) -> Value:
+    """torchtract::attention(Tensor query, Tensor key, Tensor value, Tensor mask, float scale)
+    -> Tensor
+    """
+    if mask.dtype == torch.bool:
+        shown, hidden = (b.scalar(x, torch.float32) for x in (0, _HIDDEN))
+        mask = b.where(mask, shown, hidden)
+    mask = b.unsqueeze(mask, list(range(query.rank - mask.rank)))
+    heads = 1 if mask.shape[1] == 1 else query.shape[1]
+    mask = b.broadcast(mask, [mask.shape[0], heads, query.shape[2], key.shape[2]])
+    return b.emit(
+        "tract_transformers_sdpa",
+        query,
+        key,
+        value,
+        mask,
+        scale=scale,
+        datum_type=datum_type(query.dtype),
+        acc_datum_type=datum_type(torch.float32),
+        is_causal=False,
+    )
 
 
 def _grouped(
