@@ -34,7 +34,8 @@ ALLOWED: dict[str, set[str]] = {
     "pytrees": set(),
     "whole_modules": {"errors", "module_state", "pytrees"},
     "factorizations": set(),
-    "lower": {"errors", "nnef", "recurrent", "whole_modules", "factorizations"},
+    "attention": set(),
+    "lower": {"errors", "attention", "nnef", "recurrent", "whole_modules", "factorizations"},
     "decompose": {"errors", "nnef", "lower"},
     "capture": {
         *("errors", "sizes", "nnef", "recurrent", "module_state", "pytrees"),
@@ -52,6 +53,9 @@ ALLOWED: dict[str, set[str]] = {
     "export": {
         *("errors", "sizes", "nnef", "passes", "lower", "decompose", "capture"),
         *("shapes", "_native", "check", "debug_bundle", "verify"),
+    },
+    "llm": {
+        *("errors", "nnef", "attention", "check", "runtime", "export"),
     },
     "cli": {"errors", "sizes", "npz", "runtime", "check", "debug_bundle"},
 }

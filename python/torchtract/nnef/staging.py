@@ -14,6 +14,11 @@ __all__ = ["check_writable", "is_folder", "reported", "staged"]
 
 _COMPRESSED = (".tgz", ".tar.gz")
 _ARCHIVES = (*_COMPRESSED, ".tar")
+#: What tells a folder that is written here, and the files that it may hold.
+_MADE_HERE = {
+    "graph.nnef": (".dat", ".nnef", ".quant"),
+    "model.nnef.tar": (".jinja", ".json", ".tar"),
+}
 _OTHERS = (".7z", ".bz2", ".gz", ".onnx", ".pt", ".pth", ".xz", ".zip", ".zst")
 
 
@@ -117,11 +122,12 @@ def _check_place(path: Path, target: Path) -> None:
 
 
 def _is_replaceable(folder: Path) -> bool:
-    """Whether a folder is empty, or holds an archive and nothing else."""
-    if not (folder / "graph.nnef").is_file():
-        return not any(folder.iterdir())
-    files = (file for file in folder.rglob("*") if not file.is_dir())
-    return all(file.suffix in (".dat", ".nnef", ".quant") for file in files)
+    """Whether a folder is empty, or holds an archive or a language model and nothing else."""
+    for marker, suffixes in _MADE_HERE.items():
+        if (folder / marker).is_file():
+            files = (file for file in folder.rglob("*") if not file.is_dir())
+            return all(file.suffix in suffixes for file in files)
+    return not any(folder.iterdir())
 
 
 def _replace(unfinished: Path, target: Path) -> None:

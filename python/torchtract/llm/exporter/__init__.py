@@ -1,0 +1,159 @@
+"""From a causal language model of transformers to one file for prompts and generation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from torchtract.errors import CaptureError
+from torchtract.export import TractNNEF, export_model_to_nnef
+from torchtract.llm.exporter.attention import attention_whole
+from torchtract.llm.exporter.cached import CachedModel
+from torchtract.llm.exporter.files import MODEL_NAME, texts_of, write_texts
+from torchtract.llm.exporter.session_check import check_session
+from torchtract.llm.exporter.source import evaluated, read_model
+from torchtract.nnef import is_folder, schema, staged
+from torchtract.runtime.causal import LANGUAGE_MODEL
+
+__all__ = ["export"]
+
+#: Sizes of the traced example: tokens that were read before, and tokens that are read.
+_PAST, _TOKENS = 3, 4
+#: Caches for the check near the greatest length are made up to this size.
+_MOST_BYTES = 1 << 28
+
+
+def export(
+    model: PreTrainedModel | str | PathLike[str],
+    path: str | PathLike[str],
+    *,
+    logits: str = "last",
+    max_length: int | None = None,
+    dtype: torch.dtype | None = None,
+    tokenizer: str | PathLike[str] | None = None,
+    trust_remote_code: bool = False,
+    version: str = schema.EMBEDDED,
+    check_io: bool = True,
+    check_io_tolerance: str | None = None,
+    compression_level: int | None = None,
+) -> Path:
+    """Writes a causal language model with its caches, for `torchtract.llm.load`.
+
+    The file has inputs `input_ids`, `[1, S]`, and for each layer keys and values, `[1, heads, P,
+    features]`; outputs `logits`, and all keys and values, `[1, heads, P + S, features]`. P and S
+    are free: P = 0 reads a prompt, S = 1 goes on by a token.
+
+    Args:
+        model: a model of transformers; a folder in the format of Hugging Face (config.json,
+            safetensors, tokenizer.json); or a name there whose files are in the cache. Nothing is
+            downloaded.
+        path: a folder for the model and its tokenizer, or `.nnef.tgz` or `.nnef.tar` for the
+            model alone.
+        logits: `last`, those of what follows the last token, or `all`, of what follows each.
+        max_length: of a text, in tokens; by default the model's `max_position_embeddings`.
+        dtype: `torch.float32` or `torch.float16`, of weights and activations. By default that of
+            the model, and float32 of a folder or a name.
+        tokenizer: a folder with the tokenizer. By default that of the model.
+        trust_remote_code: whether Python code in the model's folder may run.
+        version: the oldest tract that must read the file.
+        check_io: compare tract with PyTorch at several sizes, the empty past and the greatest
+            length among them, and token by token; refuse the file if they differ.
+        check_io_tolerance: one of tract's levels, see `TractNNEF`. By default `approximate`, and
+            `very` of float16, whose last digits depend on the order of sums.
+        compression_level: of a `.tgz`, 0 (none) to 9 (smallest).
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        CaptureError: there is no such model, tensors of it are missing, it can't be exported with
+            a cache, or depends on sizes in a way that is told.
+        UnsupportedOpError: calls in the model have no counterpart.
+        FormatError: the path can't be written, or the tokenizer's files can't be read.
+        MismatchError: tract gives other numbers than PyTorch. No file is left behind.
+        ValueError: `logits` is something else.
+    """
+    if logits not in ("last", "all"):
+        raise ValueError(f"logits={logits!r}: is 'last' or 'all'")
+    path = Path(path)
+    texts = texts_of(model, tokenizer) if is_folder(path) else {}
+    network = read_model(model, dtype, trust_remote_code)
+    with staged(path) as unfinished, evaluated(network), attention_whole(network):
+        module = CachedModel(network, logits)
+        if is_folder(path):
+            write_texts(unfinished, texts, network)
+        file = unfinished / MODEL_NAME if is_folder(path) else unfinished
+        longest = _longest(network, max_length)
+        usual = "very" if network.dtype == torch.float16 else "approximate"
+        tolerance = check_io_tolerance or usual
+        export_model_to_nnef(
+            model=module,
+            args=module.example(_PAST, _TOKENS),
+            file_path_export=file,
+            inference_target=TractNNEF(
+                version=version,
+                dynamic_axes=_axes(module.input_names),
+                check_io=check_io,
+                check_io_tolerance=tolerance,
+                check_sizes=_near_the_end(module, longest),
+                specific_properties=_properties(network, logits, longest),
+            ),
+            input_names=module.input_names,
+            output_names=module.output_names,
+            custom_extensions=_assertions(longest),
+            compression_level=compression_level,
+        )
+        if check_io:
+            check_session(file, module, longest, tolerance)
+    return path
+
+
+def _longest(model: PreTrainedModel, asked: int | None) -> int | None:
+    """Of a text, as asked or by the model's configuration; None where that does not say.
+
+    Raises:
+        CaptureError: it is asked for more than the model can.
+    """
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if asked is not None and not 1 <= asked <= (longest or asked):
+        raise CaptureError(
+            f"max_length={asked}: is refused, since the model's max_position_embeddings is "
+            f"{longest}; give a length from 1 to that."
+        )
+    return asked or longest
+
+
+def _axes(inputs: Sequence[str]) -> dict[str, dict[int, str]]:
+    return {name: {2: "P"} if i else {1: "S"} for i, name in enumerate(inputs)}
+
+
+def _assertions(longest: int | None) -> list[str]:
+    """Which lengths there are: tract needs a scenario for each way to read."""
+    bound = [] if longest is None else [f"S+P < {longest + 1}"]
+    scenarios = ["tg: S==1", "pp: P==0", "chunk: P>=1"]
+    return [f"tract_assert {line}" for line in ("P >= 0", "S >= 1", *bound, *scenarios)]
+
+
+def _near_the_end(module: CachedModel, longest: int | None) -> list[dict[str, int]]:
+    """Sizes at which a text gets as long as it can, where its caches don't fill the memory."""
+    if longest is None or longest < 2 or module.bytes_of_caches(longest) > _MOST_BYTES:
+        return []
+    few = min(longest - 1, _TOKENS - 1)
+    return [{"P": longest - 1, "S": 1}, {"P": longest - few, "S": few}]
+
+
+def _properties(model: PreTrainedModel, logits: str, longest: int | None) -> dict[str, str]:
+    config = model.config.get_text_config()
+    eos = getattr(model.generation_config, "eos_token_id", None)
+    told = {
+        "architecture": type(model).__name__,
+        "eos_token_id": config.eos_token_id if eos is None else eos,
+        "logits": logits,
+        "max_length": longest,
+    }
+    return {LANGUAGE_MODEL: json.dumps(told)}

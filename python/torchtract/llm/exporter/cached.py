@@ -1,0 +1,145 @@
+"""A causal language model as a module whose inputs and outputs are tokens and caches."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache, DynamicLayer
+
+from torchtract.errors import CaptureError
+
+__all__ = ["CachedModel"]
+
+
+class CachedModel(torch.nn.Module):
+    """Tokens, and keys and values of each layer, to scores and longer keys and values.
+
+    Attributes:
+        input_names: `input_ids`, and `in_cache_key_0`, `in_cache_value_0` and so on.
+        output_names: `logits`, and `out_cache_key_0` and so on.
+    """
+
+    def __init__(self, model: PreTrainedModel, logits: str) -> None:
+        super().__init__()
+        self.model = model
+        self._kept = {"last": 1, "all": 0}[logits]
+        takes = inspect.signature(model.forward).parameters
+        self._takes_cache = "cache" if "cache" in takes else "past_key_values"
+        names = [f"cache_{kind}_{i}" for i in range(self._layers()) for kind in ("key", "value")]
+        self.input_names = ["input_ids", *(f"in_{name}" for name in names)]
+        self.output_names = ["logits", *(f"out_{name}" for name in names)]
+        self.train(model.training)
+
+    def forward(self, input_ids: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
+        """Read tokens that follow those whose keys and values are given.
+
+        Args:
+            input_ids: `[1, S]`, int64.
+            caches: for each layer, keys and values, `[1, heads, P, features]`.
+
+        Returns:
+            Scores `[1, 1, vocabulary]` of what may follow the last token, or `[1, S, vocabulary]`
+            of what may follow each; and the caches, of length `P + S`.
+        """
+        cache = _GrowingCache(caches)
+        options = {self._takes_cache: cache, "use_cache": True, "logits_to_keep": self._kept}
+        return self.model(input_ids, **options).logits, *cache.tensors()
+
+    def _layers(self) -> int:
+        """How many layers keep keys and values.
+
+        Raises:
+            CaptureError: they keep something else.
+        """
+        try:
+            with torch.no_grad():
+                cache = self._read(torch.zeros(1, 2, dtype=torch.long), ())
+            cache.check()
+        except Exception as error:
+            raise CaptureError(
+                f"model={type(self.model).__name__}: can't be exported with a cache, since that "
+                "holds keys and values of each layer and nothing else (no state space, no "
+                f"convolution): {type(error).__name__}: {error}; export it without, by "
+                "export_model_to_nnef."
+            ) from error
+        return len(cache.layers)
+
+    def example(self, past: int, tokens: int) -> tuple[Tensor, ...]:
+        """Arguments of `forward`: random tokens, and the caches of others."""
+        count = self.model.config.get_text_config().vocab_size
+        generator = torch.Generator().manual_seed(0)
+        ids = torch.randint(count, (1, past + tokens), generator=generator)
+        with torch.no_grad():
+            cache = self._read(ids[:, :past], ())
+        return ids[:, past:], *cache.tensors()
+
+    def bytes_of_caches(self, length: int) -> int:
+        """How much memory keys and values of a text take."""
+        one = self.example(1, 1)[1:]
+        return length * sum(cache.nbytes for cache in one)
+
+    def _read(self, ids: Tensor, caches: Sequence[Tensor]) -> _GrowingCache:
+        cache = _GrowingCache(caches)
+        self.model(ids, **{self._takes_cache: cache, "use_cache": True})
+        return cache
+
+
+class _GrowingCache(Cache):
+    """Keys and values of all tokens, also where a layer sees only the last few.
+
+    Those of transformers take another way while they are empty, and sliding ones forget; here the
+    program is the same for all lengths, and the layers' masks tell what is seen.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        pairs = zip(tensors[::2], tensors[1::2], strict=True)
+        layers = [_GrowingLayer(*pair) for pair in pairs]
+        if layers:
+            super().__init__(layers=list(layers))
+        else:
+            super().__init__(layer_class_to_replicate=_GrowingLayer)
+
+    def check(self) -> None:
+        """Refuse what is not keys and values alone.
+
+        Raises:
+            CaptureError: a layer keeps something else, or none keeps anything.
+        """
+        for i, layer in enumerate(self.layers):
+            if not (isinstance(layer, _GrowingLayer) and isinstance(layer.keys, Tensor)):
+                raise CaptureError(f"layer {i} keeps something else")
+        if not self.layers:
+            raise CaptureError("it keeps nothing")
+
+    def tensors(self) -> list[Tensor]:
+        """Keys and values of each layer."""
+        layers = cast(list[_GrowingLayer], self.layers)
+        return [tensor for layer in layers for tensor in (layer.keys, layer.values)]
+
+
+class _GrowingLayer(DynamicLayer):
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, keys: Tensor | None = None, values: Tensor | None = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        if keys is not None and values is not None:
+            self.keys, self.values, self.is_initialized = keys, values, True
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
+        if self.is_initialized:
+            self.keys = torch.cat([self.keys, key_states], dim=-2)
+            self.values = torch.cat([self.values, value_states], dim=-2)
+        else:
+            self.keys, self.values, self.is_initialized = key_states, value_states, True
+        return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        return self.keys.shape[-2] if self.is_initialized else 0

@@ -1,0 +1,81 @@
+"""Where a model to export comes from: an object, a folder, or a name in Hugging Face's cache."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from typing import Any, cast
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from torchtract.errors import CaptureError
+
+__all__ = ["evaluated", "read_model"]
+
+
+def read_model(
+    source: PreTrainedModel | str | PathLike[str],
+    dtype: torch.dtype | None,
+    trust_remote_code: bool,
+) -> PreTrainedModel:
+    """The model. Nothing is downloaded.
+
+    Args:
+        source: a model of transformers, a folder in the format of Hugging Face, or a name there
+            of which the files are in the cache.
+        dtype: of its weights; None leaves those of an object as they are and reads float32. An
+            object of another dtype is copied.
+        trust_remote_code: whether Python code in the folder may run.
+
+    Raises:
+        CaptureError: there is no such model, it is no causal language model, or tensors of it are
+            missing.
+    """
+    if isinstance(source, PreTrainedModel):
+        if dtype in (None, source.dtype):
+            return source
+        return cast(PreTrainedModel, copy.deepcopy(source).to(dtype))  # type: ignore[arg-type]
+    where = os.fspath(source)
+    model: PreTrainedModel
+    told: dict[str, Any]
+    try:
+        model, told = AutoModelForCausalLM.from_pretrained(
+            where,
+            dtype=dtype or torch.float32,
+            output_loading_info=True,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+        )  # type: ignore[misc]
+    except Exception as error:
+        raise CaptureError(
+            f"{where}: can't be read as a causal language model: {_first_lines(error)}"
+        ) from error
+    lacking = {*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])}
+    if lacking:
+        raise CaptureError(
+            f"{where}: {len(lacking)} tensors of the model are missing in its files or have other "
+            f"shapes there, such as {min(lacking)}; is it complete, and does config.json belong to "
+            "it?"
+        )
+    return model
+
+
+@contextmanager
+def evaluated(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode, and the mode before again."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _first_lines(error: Exception) -> str:
+    """What went wrong, without the tables that transformers prints."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:400] or type(error).__name__

@@ -1,0 +1,88 @@
+"""Tiny language models of many families, with weights that make them say different things."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import transformers as hf
+from transformers import PreTrainedModel
+
+__all__ = ["FAMILIES", "tiny"]
+
+_IDS = {"vocab_size": 97, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+_SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 96,
+    **_IDS,
+}
+_GROUPED = {**_SIZES, "num_key_value_heads": 2}
+_SLIDING = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
+_LLAMA_3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500_000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+_GPT_2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 96, **_IDS}
+_GEMMA = {**_GROUPED, **_SLIDING, "head_dim": 8, "query_pre_attn_scalar": 8}
+
+#: By the name of its class of models, the arguments of its configuration.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "GPT2LMHeadModel": _GPT_2,
+    "GPTJForCausalLM": {**_GPT_2, "rotary_dim": 4},
+    "OPTForCausalLM": {**_SIZES, "ffn_dim": 48, "word_embed_proj_dim": 32},
+    "BloomForCausalLM": {"hidden_size": 32, "n_layer": 2, "n_head": 4, **_IDS},
+    "GPTNeoXForCausalLM": _SIZES,
+    "LlamaForCausalLM": _GROUPED,
+    "LlamaForCausalLM of version 3": {
+        **_GROUPED,
+        "rope_parameters": _LLAMA_3,
+        "tie_word_embeddings": True,
+    },
+    "MistralForCausalLM": {**_GROUPED, "sliding_window": 8},
+    "Qwen2ForCausalLM": _GROUPED,
+    "Qwen3ForCausalLM": {**_GROUPED, "head_dim": 16},
+    "Gemma2ForCausalLM": _GEMMA,
+    "Gemma3ForCausalLM": _GEMMA,
+    "PhiForCausalLM": _GROUPED,
+    "Phi3ForCausalLM": _GROUPED,
+    "SmolLM3ForCausalLM": {**_GROUPED, "no_rope_layers": [1, 0]},
+    "OlmoForCausalLM": _GROUPED,
+    "Olmo2ForCausalLM": _GROUPED,
+    "FalconForCausalLM": _SIZES,
+    "MixtralForCausalLM": {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "Qwen2MoeForCausalLM": {**_GROUPED, **_EXPERTS, "shared_expert_intermediate_size": 16},
+    "GptOssForCausalLM": {
+        **_GROUPED,
+        **_SLIDING,
+        "head_dim": 8,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
+    },
+}
+
+
+def tiny(family: str, **changes: Any) -> PreTrainedModel:
+    """A model of a family, random but always the same, with some of its configuration changed."""
+    build: Callable[..., PreTrainedModel] = getattr(hf, family.partition(" ")[0])
+    settings = FAMILIES[family] | changes
+    config = build.config_class(**settings)  # type: ignore[attr-defined]
+    torch.manual_seed(0)
+    model = build(config)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            # Small embeddings: a tied one would have each token say itself.
+            spread = 0.05 if "embed" in name or "wte" in name else 0.5
+            mean = 1.0 if weight.ndim == 1 and "bias" not in name else 0.0
+            weight.normal_(mean, spread)
+    model.eval()
+    return model
