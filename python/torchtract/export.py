@@ -23,7 +23,7 @@ from torchtract.errors import CaptureError, ExportError, FormatError
 from torchtract.lower import load_plugins, lower, whole_modules_of
 from torchtract.lower.ops.experts import register_operators_of_transformers
 from torchtract.nnef import Graph, check_writable, schema, staged, write_archive
-from torchtract.passes import run_passes
+from torchtract.passes import run_passes, store_by_blocks
 from torchtract.shapes import check_shapes
 from torchtract.sizes import Assertion, assertions_of, bounds_of
 from torchtract.verify import Verification
@@ -58,6 +58,10 @@ class TractNNEF:
             floating-point inputs are random.
         check_sizes: further sizes for `check_io`, each of every symbol: `[{"B": 1, "S": 4096}]`.
         specific_properties: what the file tells beside the versions, text by name.
+        block_quant: how weights are stored, `q4_0` by their name in the `state_dict`. They are
+            matrices that are looked up or multiplied with. The file is compared with the module as
+            it is, so its weights had better be what that format keeps of them: see
+            `torchtract.llm.export`, which sees to that.
         random: let random operators draw from tract's own generator, other numbers at each run.
             They are refused otherwise: what a model draws can't be checked, so `check_io` has to
             be off.
@@ -76,6 +80,7 @@ class TractNNEF:
     random: bool = False
     check_sizes: Sequence[Mapping[str, int]] = ()
     specific_properties: Mapping[str, str] = field(default_factory=dict)
+    block_quant: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         schema.check_version(self.version)
@@ -157,6 +162,7 @@ def export_model_to_nnef(
             whole_of=whole_modules_of,
         )
         lowered = _lowered_at_all_sizes(captured, target, extensions)
+    store_by_blocks(lowered.graph, target.block_quant)
     schema.check_graph(lowered.graph, target.version)
     with staged(path) as unfinished:
         write_archive(

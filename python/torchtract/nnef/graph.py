@@ -62,12 +62,15 @@ class Variable:
         datum_type: tract's name of the element type (`f32`, `i64`, `bool` ...).
         shape: its sizes.
         load: gives its values, C-contiguous, when they are written and not before.
+        block_quant: how its values are stored: "" for as they are, or one of `FORMATS` of
+            `torchtract.nnef.block_quant`.
     """
 
     label: str
     datum_type: str
     shape: tuple[int, ...]
     load: Callable[[], np.ndarray]
+    block_quant: str = ""
 
 
 @dataclass(slots=True)

@@ -125,12 +125,18 @@ def check_graph(graph: Graph, version: str) -> None:
     check_version(version)
     calls = [(o.op, o.arguments) for o in graph.operations if o.op not in graph.fragments]
     calls += [(op, {}) for text in graph.fragments.values() for op in _called_in(text)]
-    problems = dict.fromkeys(p for op, names in calls for p in _problems(op, names, version))
+    problems = dict.fromkeys(_problems_of_weights(graph, version))
+    problems |= dict.fromkeys(p for op, names in calls for p in _problems(op, names, version))
     if problems:
         raise FormatError(
             f"version={version!r}: can't be written for, since {'; '.join(problems)}. "
             "Ask for a newer version, or avoid what uses them."
         )
+
+
+def _problems_of_weights(graph: Graph, version: str) -> Iterator[str]:
+    if any(v.block_quant for v in graph.variables.values()) and not version.startswith("0.23."):
+        yield "weights by blocks are written as tract reads them since 0.23"
 
 
 def _problems(op: str, arguments: Iterable[str], version: str) -> Iterator[str]:

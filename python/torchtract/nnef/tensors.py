@@ -1,7 +1,6 @@
 """Tensors of an NNEF archive: the `.dat` format, as every known version of tract reads it.
 
-A header of 128 bytes, then the values in row-major order, little-endian. Block-quantised
-formats are not written here.
+A header of 128 bytes, then the values in row-major order, little-endian, or by blocks.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import IO
 import numpy as np
 
 from torchtract.errors import FormatError
+from torchtract.nnef.block_quant import BLOCK, FORMATS, bytes_by_blocks, quantised
 from torchtract.nnef.graph import Variable
 
 __all__ = ["read_tensor", "tensor_header", "tensor_values", "write_tensor"]
@@ -23,6 +23,8 @@ _HEADER = struct.Struct("<2s2BII8IIHH76x")
 _MAGIC = b"\x4e\xef"
 _MAX_RANK = 8
 _MAX_BYTES = 2**32 - 1
+#: How many bits an item of a block has, and tract's codes of such.
+_UNTOLD, _TRACT = 2**32 - 1, 0x5452
 
 # NNEF's codes of the item types
 _FLOAT, _UNSIGNED, _SIGNED, _BOOL = 0, 1, 4, 5
@@ -50,7 +52,7 @@ def tensor_header(variable: Variable) -> bytes:
     Raises:
         FormatError: the format can't hold a tensor of this type, rank or size.
     """
-    code, dtype = _type_of(variable)
+    code, bits, vendor = _item_type(variable)
     rank = len(variable.shape)
     if rank > _MAX_RANK:
         raise _refused(variable, f"a .dat file holds at most {_MAX_RANK} axes, not {rank}")
@@ -58,11 +60,13 @@ def tensor_header(variable: Variable) -> bytes:
     if size > _MAX_BYTES:
         raise _refused(variable, f"a .dat file holds less than 4 GiB, not {size} bytes")
     sizes = (*variable.shape, *([0] * (_MAX_RANK - rank)))
-    return _HEADER.pack(_MAGIC, 1, 0, size, rank, *sizes, dtype.itemsize * 8, code, 0)
+    return _HEADER.pack(_MAGIC, 1, 0, size, rank, *sizes, bits, code, vendor)
 
 
 def data_size(variable: Variable) -> int:
     """Bytes after the header."""
+    if variable.block_quant:
+        return bytes_by_blocks(math.prod(variable.shape))
     size = math.prod(variable.shape) * _type_of(variable)[1].itemsize
     # tract refuses a file of booleans without data, even where the tensor has no elements.
     return max(size, 1) if variable.datum_type == "bool" else size
@@ -83,6 +87,8 @@ def tensor_values(variable: Variable) -> memoryview:
         )
     if variable.datum_type == "bool" and array.size == 0:
         return memoryview(bytes(1))
+    if variable.block_quant:
+        array = quantised(array)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
@@ -115,6 +121,20 @@ def read_tensor(stream: IO[bytes]) -> np.ndarray:
     if len(data) < needed:
         raise FormatError(f".dat file: cut short, with {len(data)} of {needed} bytes.")
     return np.frombuffer(data, dtype, math.prod(shape)).reshape(shape)
+
+
+def _item_type(variable: Variable) -> tuple[int, int, int]:
+    """Code of the items, bits of each, and whose code it is."""
+    code, dtype = _type_of(variable)
+    if not variable.block_quant:
+        return code, dtype.itemsize * 8, 0
+    if len(variable.shape) < 2 or variable.shape[-1] % BLOCK:
+        raise _refused(
+            variable,
+            f"{variable.block_quant} stores rows of a multiple of {BLOCK} values, not "
+            f"{list(variable.shape)}",
+        )
+    return FORMATS[variable.block_quant], _UNTOLD, _TRACT
 
 
 def _type_of(variable: Variable) -> tuple[int, np.dtype]:

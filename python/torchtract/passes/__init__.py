@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from torchtract.nnef import Graph
 from torchtract.passes.remove_unused import remove_unused
+from torchtract.passes.store_by_blocks import store_by_blocks
 
-__all__ = ["PASSES", "run_passes"]
+__all__ = ["PASSES", "run_passes", "store_by_blocks"]
 
 #: In the order in which they run.
 PASSES: tuple[Callable[[Graph], None], ...] = (remove_unused,)

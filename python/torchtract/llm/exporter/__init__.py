@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -15,12 +16,21 @@ from torchtract.export import TractNNEF, export_model_to_nnef
 from torchtract.llm.exporter.attention import attention_whole
 from torchtract.llm.exporter.cached import CachedModel
 from torchtract.llm.exporter.files import MODEL_NAME, texts_of, write_texts
+from torchtract.llm.exporter.quantized import (
+    Formats,
+    QuantizedWeight,
+    check_formats,
+    quantized,
+    weights_to_quantize,
+)
 from torchtract.llm.exporter.session_check import check_session
 from torchtract.llm.exporter.source import evaluated, read_model
 from torchtract.nnef import is_folder, schema, staged
 from torchtract.runtime.causal import LANGUAGE_MODEL
 
 __all__ = ["export"]
+
+log = logging.getLogger(__name__)
 
 #: Sizes of the traced example: tokens that were read before, and tokens that are read.
 _PAST, _TOKENS = 3, 4
@@ -35,6 +45,7 @@ def export(
     logits: str = "last",
     max_length: int | None = None,
     dtype: torch.dtype | None = None,
+    quantize: Formats = None,
     tokenizer: str | PathLike[str] | None = None,
     trust_remote_code: bool = False,
     version: str = schema.EMBEDDED,
@@ -58,6 +69,10 @@ def export(
         max_length: of a text, in tokens; by default the model's `max_position_embeddings`.
         dtype: `torch.float32` or `torch.float16`, of weights and activations. By default that of
             the model, and float32 of a folder or a name.
+        quantize: how weights of linear layers and embeddings are stored, `q4_0` (4 bits a value
+            and 16 a block of 32); or by patterns of their names, as in
+            `{"*lm_head*": None, "*": "q4_0"}`, None for as they are. tract computes with them as they are, and PyTorch's part of the check with what they
+            keep. What each loses is logged.
         tokenizer: a folder with the tokenizer. By default that of the model.
         trust_remote_code: whether Python code in the model's folder may run.
         version: the oldest tract that must read the file.
@@ -76,15 +91,23 @@ def export(
         UnsupportedOpError: calls in the model have no counterpart.
         FormatError: the path can't be written, or the tokenizer's files can't be read.
         MismatchError: tract gives other numbers than PyTorch. No file is left behind.
-        ValueError: `logits` is something else.
+        ValueError: `logits` or `quantize` is something else.
     """
     if logits not in ("last", "all"):
         raise ValueError(f"logits={logits!r}: is 'last' or 'all'")
+    check_formats(quantize)
     path = Path(path)
     texts = texts_of(model, tokenizer) if is_folder(path) else {}
     network = read_model(model, dtype, trust_remote_code)
-    with staged(path) as unfinished, evaluated(network), attention_whole(network):
-        module = CachedModel(network, logits)
+    module = CachedModel(network, logits)
+    weights = weights_to_quantize(module, quantize)
+    _log_errors(weights)
+    with (
+        staged(path) as unfinished,
+        evaluated(network),
+        attention_whole(network),
+        quantized(weights),
+    ):
         if is_folder(path):
             write_texts(unfinished, texts, network)
         file = unfinished / MODEL_NAME if is_folder(path) else unfinished
@@ -101,6 +124,7 @@ def export(
                 check_io=check_io,
                 check_io_tolerance=tolerance,
                 check_sizes=_near_the_end(module, longest),
+                block_quant={name: each.form for each in weights for name in each.names},
                 specific_properties=_properties(network, logits, longest),
             ),
             input_names=module.input_names,
@@ -145,6 +169,11 @@ def _near_the_end(module: CachedModel, longest: int | None) -> list[dict[str, in
         return []
     few = min(longest - 1, _TOKENS - 1)
     return [{"P": longest - 1, "S": 1}, {"P": longest - few, "S": few}]
+
+
+def _log_errors(weights: Sequence[QuantizedWeight]) -> None:
+    for each in weights:
+        log.info("%s: %s loses %.2f %%", each.names[0], each.form, 100 * each.error())
 
 
 def _properties(model: PreTrainedModel, logits: str, longest: int | None) -> dict[str, str]:

@@ -1,0 +1,115 @@
+"""Weights by blocks: which ones, what is lost, and a model that computes with what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TypeAlias, cast
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from torchtract.nnef.block_quant import BLOCK, FORMATS, restored
+
+__all__ = ["Formats", "QuantizedWeight", "check_formats", "quantized", "weights_to_quantize"]
+
+#: A format for all weights of linear layers and embeddings, or by pattern of their names, of which
+#: the first that fits holds; None leaves them as they are.
+Formats: TypeAlias = "str | Mapping[str, str | None] | None"
+
+
+@dataclass(frozen=True)
+class QuantizedWeight:
+    """A weight that is stored by blocks.
+
+    Attributes:
+        names: in the `state_dict`; two layers may share it.
+        weight: the parameter.
+        form: how it is stored, such as `q4_0`.
+        by_columns: whether products sum over its first axis.
+    """
+
+    names: tuple[str, ...]
+    weight: nn.Parameter
+    form: str
+    by_columns: bool
+
+    def kept(self) -> torch.Tensor:
+        """What the format keeps of its values."""
+        weight = self.weight.detach()
+        rows = (weight.T if self.by_columns else weight).float().contiguous()
+        values = torch.from_numpy(restored(rows.numpy())).to(weight.dtype)
+        return values.T.contiguous() if self.by_columns else values
+
+    def error(self) -> float:
+        """The Frobenius norm of what is lost, relative to that of the weight."""
+        weight = self.weight.detach().float()
+        return float((self.kept().float() - weight).norm() / weight.norm().clamp_min(1e-30))
+
+
+def check_formats(formats: Formats) -> None:
+    """Refuse formats that are not known.
+
+    Raises:
+        ValueError: one is not.
+    """
+    named = formats.values() if isinstance(formats, Mapping) else [formats]
+    for form in named:
+        if form is not None and form not in FORMATS:
+            raise ValueError(f"quantize: {form!r} is no format; use {', '.join(FORMATS)} or None")
+
+
+def weights_to_quantize(model: nn.Module, formats: Formats) -> list[QuantizedWeight]:
+    """The weights that are stored by blocks.
+
+    Those whose rows are no whole blocks of 32 values are left as they are.
+
+    Raises:
+        ValueError: a format is not known, or a pattern fits no weight.
+    """
+    check_formats(formats)
+    patterns = formats if isinstance(formats, Mapping) else {"*": formats}
+    names: dict[nn.Parameter, list[str]] = {}
+    by_columns: dict[nn.Parameter, bool] = {}
+    for path, module in model.named_modules():
+        if isinstance(module, (nn.Linear, nn.Embedding, Conv1D)):
+            weight = cast(nn.Parameter, module.weight)
+            names.setdefault(weight, []).append(f"{path}.weight")
+            by_columns[weight] = isinstance(module, Conv1D)
+    known = [name for several in names.values() for name in several]
+    for pattern in patterns:
+        if formats is not None and not any(fnmatchcase(name, pattern) for name in known):
+            raise ValueError(
+                f"quantize: {pattern!r} fits no weight of a linear layer or an embedding; they "
+                f"are called such as {known[-1] if known else None!r}"
+            )
+    found = []
+    for weight, several in names.items():
+        form = _format_of(several, patterns)
+        summed = weight.shape[0 if by_columns[weight] else 1]
+        if form is not None and summed % BLOCK == 0:
+            found.append(QuantizedWeight(tuple(several), weight, form, by_columns[weight]))
+    return found
+
+
+def _format_of(names: list[str], patterns: Mapping[str, str | None]) -> str | None:
+    for pattern, form in patterns.items():
+        if any(fnmatchcase(name, pattern) for name in names):
+            return form
+    return None
+
+
+@contextmanager
+def quantized(weights: list[QuantizedWeight]) -> Iterator[None]:
+    """Let a model compute with what the formats keep of its weights."""
+    before = [each.weight.data for each in weights]
+    try:
+        for each in weights:
+            each.weight.data = each.kept()
+        yield
+    finally:
+        for each, data in zip(weights, before, strict=True):
+            each.weight.data = data

@@ -1,0 +1,54 @@
+"""Block-quantised tensors: 32 values of a row share a scale, as in GGML.
+
+`q4_0` has 4 bits a value and a scale of 16 bits a block (ggml's `ggml-quants.c`). tract has kernels
+for it; for ggml's others, such as `q8_1`, it has none on x86.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["BLOCK", "FORMATS", "bytes_by_blocks", "quantised", "restored"]
+
+BLOCK = 32
+"""How many values share a scale."""
+
+FORMATS = {"q4_0": 0x3040}
+"""Of each format, the code in the header of a `.dat` file."""
+
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+
+_Q4_0 = np.dtype([("scale", "<f2"), ("pairs", "u1", BLOCK // 2)])
+
+
+def bytes_by_blocks(values: int) -> int:
+    """How many bytes hold so many values."""
+    return values // BLOCK * _Q4_0.itemsize
+
+
+def quantised(array: Floats) -> npt.NDArray[np.void]:
+    """The blocks of an array whose last axis is a multiple of 32, in the order of its elements.
+
+    The value that is furthest from zero is -8 times the scale of its block.
+    """
+    rows = array.reshape(-1, BLOCK).astype(np.float32)
+    furthest = np.take_along_axis(rows, np.abs(rows).argmax(1)[:, None], 1)
+    scale = furthest / np.float32(-8)
+    kept = scale.astype(np.float16) != 0
+    inverse = np.divide(1, scale, out=np.zeros_like(scale), where=kept)
+    levels = np.clip(np.floor(rows * inverse + 8.5), 0, 15).astype(np.uint8)
+    blocks = np.empty(len(rows), _Q4_0)
+    blocks["scale"] = scale[:, 0]
+    blocks["pairs"] = levels[:, : BLOCK // 2] | levels[:, BLOCK // 2 :] << 4
+    return blocks
+
+
+def restored(array: Floats) -> npt.NDArray[np.float32]:
+    """What the blocks keep of an array, in its shape."""
+    blocks = quantised(array)
+    levels = np.concatenate([blocks["pairs"] & 15, blocks["pairs"] >> 4], axis=1)
+    values = (levels.astype(np.float32) - 8) * blocks["scale"].astype(np.float32)[:, None]
+    return values.reshape(array.shape)
