@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, SupportsIndex
 
+import numpy as np
 import torch
 
 from torchtract import _native
@@ -62,12 +63,16 @@ class TractNNEF:
             matrices that are looked up or multiplied with. The file is compared with the module as
             it is, so its weights had better be what that format keeps of them: see
             `torchtract.llm.export`, which sees to that.
+        weights: by name in the `state_dict`, what gives the values of a weight when they are
+            written, for a module that is only as large as its weights are: one at a time is in
+            memory. `check_io` has to be off.
         random: let random operators draw from tract's own generator, other numbers at each run.
             They are refused otherwise: what a model draws can't be checked, so `check_io` has to
             be off.
 
     Raises:
         FormatError: `version` is none that is known.
+        CaptureError: there are `weights`, and something is to be checked.
         PulseError: `check_stream` is not one symbol with a whole number above zero.
         SymbolError: its symbol is not among `dynamic_axes`.
     """
@@ -81,9 +86,15 @@ class TractNNEF:
     check_sizes: Sequence[Mapping[str, int]] = ()
     specific_properties: Mapping[str, str] = field(default_factory=dict)
     block_quant: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, Callable[[], np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         schema.check_version(self.version)
+        if self.weights and (self.check_io or self.check_stream is not None):
+            raise CaptureError(
+                "weights: the file can't be compared with a module that does not hold them; set "
+                "check_io=False and no check_stream."
+            )
         if self.check_stream is not None:
             where = f"check_stream={self.check_stream!r}"
             check_pulse(where, self.check_stream, self.dynamic_axes)
@@ -231,6 +242,7 @@ def _lowered(captured: Capture, target: TractNNEF, assertions: Sequence[Assertio
         target.version,
         random=target.random,
         bounds=bounds_of(assertions),
+        weights=target.weights,
     )
     run_passes(graph)
     return Lowered(program, graph, tensors, target.version)

@@ -99,6 +99,38 @@ def test_a_shard_that_is_missing_is_told(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("quantize", [None, "q4_0"])
+@pytest.mark.parametrize("family", [LLAMA, "LlamaForCausalLM of version 3", "GPT2LMHeadModel"])
+def test_weights_may_stay_in_their_files(
+    family: str, quantize: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny(family)
+    model.save_pretrained(tmp_path / "hf", max_shard_size="20KB")
+    assert len(list((tmp_path / "hf").glob("*.safetensors"))) > 2
+    whole = llm.export(model, tmp_path / "whole.nnef.tar", check_io=False, quantize=quantize)
+    monkeypatch.setattr("torchtract.llm.exporter.read_model", None)
+    parts = llm.export(
+        tmp_path / "hf", tmp_path / "parts.nnef.tar", check_io=False, quantize=quantize
+    )
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_weights_that_transformers_fuses_are_read_by_it(tmp_path: Path) -> None:
+    model = tiny("MixtralForCausalLM")
+    model.save_pretrained(tmp_path / "hf")
+    whole = llm.export(model, tmp_path / "whole.nnef.tar", check_io=False)
+    parts = llm.export(tmp_path / "hf", tmp_path / "parts.nnef.tar", check_io=False)
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_a_missing_file_of_weights_is_told(tmp_path: Path) -> None:
+    tiny(LLAMA).save_pretrained(tmp_path / "hf", max_shard_size="20KB")
+    next((tmp_path / "hf").glob("*-00002-*.safetensors")).unlink()
+    for check_io in (True, False):
+        with pytest.raises(CaptureError, match="00002"):
+            llm.export(tmp_path / "hf", tmp_path / "m.nnef.tar", check_io=check_io)
+
+
 def cut(folder: Path) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
@@ -124,10 +156,13 @@ def of_other_sizes(folder: Path) -> None:
 @pytest.mark.parametrize(
     "spoil", [cut, without_model, without_config, of_an_encoder, of_other_sizes]
 )
-def test_a_spoilt_folder_is_refused(spoil: Any, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("check_io", [True, False])
+def test_a_spoilt_folder_is_refused(
+    spoil: Any, check_io: bool, folder: Path, tmp_path: Path
+) -> None:
     spoil(folder)
     with pytest.raises(CaptureError, match=str(folder)):
-        llm.export(folder, tmp_path / "out")
+        llm.export(folder, tmp_path / "out", check_io=check_io)
     assert not (tmp_path / "out").exists()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -267,8 +267,19 @@ class Emitter:
 
     # Constants.
 
-    def constant(self, tensor: torch.Tensor, label: str = "") -> Value:
-        """A tensor known at export: a literal for most scalars, else a `.dat` file."""
+    def constant(
+        self,
+        tensor: torch.Tensor,
+        label: str = "",
+        load: Callable[[], np.ndarray] | None = None,
+    ) -> Value:
+        """A tensor known at export: a literal for most scalars, else a `.dat` file.
+
+        Args:
+            tensor: its values, or what has its type and shape.
+            label: its name in the `state_dict`, "" if it is in none.
+            load: gives its values when they are written, where the tensor does not hold them.
+        """
         tensor = tensor.resolve_conj().resolve_neg()  # such a view has the address of its base
         if tensor.is_complex():
             real, imag = (part.contiguous() for part in (tensor.real, tensor.imag))
@@ -279,15 +290,19 @@ class Emitter:
             return self.scalar(tensor.item(), tensor.dtype)
         key = ("tensor", tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
         if tensor.numel() == 0 or key not in self._constants:
-            self._constants[key] = self._variable(tensor, label)
+            self._constants[key] = self._variable(tensor, label, load)
         return self._constants[key]
 
-    def _variable(self, tensor: torch.Tensor, label: str) -> Value:
+    def _variable(
+        self, tensor: torch.Tensor, label: str, load: Callable[[], np.ndarray] | None = None
+    ) -> Value:
         name = self._names.unique(identifier(label or f"{self._stem}_constant"))
         data = tensor.detach()
-        self.graph.variables[name] = Variable(
-            label or name, datum_type(data.dtype), tuple(data.shape), lambda: _array(data)
-        )
+        kind, shape = datum_type(data.dtype), tuple(data.shape)
+        values = load or (lambda: _array(data))
+        self.graph.variables[name] = Variable(label or name, kind, shape, values)
+        if load is not None:
+            return Value(data.dtype, shape, name)
         self._data[name] = data
         return Value(data.dtype, tuple(data.shape), name, data=data)
 

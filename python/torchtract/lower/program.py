@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import sympy
 import torch
 from torch._ops import HigherOrderOperator, OpOverload
@@ -39,6 +40,7 @@ def lower(
     *,
     random: bool = False,
     bounds: Mapping[str, tuple[int, int | None]] | None = None,
+    weights: Mapping[str, Callable[[], np.ndarray]] | None = None,
 ) -> tuple[Graph, dict[torch.fx.Node, tuple[tuple[str, ...], ...]]]:
     """The NNEF graph of an exported program, and where in it each call of the program is.
 
@@ -50,6 +52,8 @@ def lower(
         version: the oldest tract that must read the graph.
         random: whether random operators draw from tract's generator, or are refused.
         bounds: by name of a symbol, the least and the greatest size that it has.
+        weights: by name in the `state_dict`, what gives the values of a weight when they are
+            written, where the program holds others.
 
     Returns:
         The graph, and for each call the identifiers of the tensors that it gives: one each, two
@@ -61,7 +65,7 @@ def lower(
         CaptureError: the program changes its buffers, or the names don't fit its outputs.
         FormatError: a name is no NNEF identifier.
     """
-    walk = _Walk(program, inputs, outputs, symbols, version, random, bounds or {})
+    walk = _Walk(program, inputs, outputs, symbols, version, random, bounds or {}, weights or {})
     return walk.run(), walk.tensors()
 
 
@@ -75,10 +79,12 @@ class _Walk:
         version: str,
         random: bool,
         bounds: Mapping[str, tuple[int, int | None]],
+        weights: Mapping[str, Callable[[], np.ndarray]],
     ) -> None:
         self.program = program
         self.inputs = inputs
         self.outputs = outputs
+        self.weights = weights
         self.symbols = symbols
         named: dict[str, sympy.Symbol] = {}
         # The tracer has a symbol for each input; those that have one name are one size.
@@ -151,7 +157,7 @@ class _Walk:
         if not isinstance(tensor, torch.Tensor):
             return tensor  # an object that only calls without a lowering take, such as a Generator
         try:
-            return self.builder.constant(tensor, label=label)
+            return self.builder.constant(tensor, label, self.weights.get(label))
         except Refusal as refusal:
             if node.users:
                 self.refusals[f"weight {label!r}", str(tensor.dtype)] = str(refusal)

@@ -106,7 +106,9 @@ class Graph:
             return False
         ours, theirs = ({v.label: v for v in g.variables.values()} for g in (self, other))
         return ours.keys() == theirs.keys() and all(
-            _same_values(ours[label].load(), theirs[label].load()) for label in ours
+            ours[label].load == theirs[label].load
+            or _same_values(ours[label].load(), theirs[label].load())
+            for label in ours
         )
 
     def _without_names(self) -> list[object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from torchtract.llm.exporter.quantized import (
     weights_to_quantize,
 )
 from torchtract.llm.exporter.session_check import check_session
+from torchtract.llm.exporter.shards import Load, model_without_weights, shown
 from torchtract.llm.exporter.source import evaluated, read_model
 from torchtract.nnef import is_folder, schema, staged
 from torchtract.runtime.causal import LANGUAGE_MODEL
@@ -71,13 +73,14 @@ def export(
             the model, and float32 of a folder or a name.
         quantize: how weights of linear layers and embeddings are stored, `q4_0` (4 bits a value
             and 16 a block of 32); or by patterns of their names, as in
-            `{"*lm_head*": None, "*": "q4_0"}`, None for as they are. tract computes with them as they are, and PyTorch's part of the check with what they
-            keep. What each loses is logged.
+            `{"*lm_head*": None, "*": "q4_0"}`, None for as they are. tract computes with them as
+            they are stored, and so does PyTorch in the check. What each loses is logged.
         tokenizer: a folder with the tokenizer. By default that of the model.
         trust_remote_code: whether Python code in the model's folder may run.
         version: the oldest tract that must read the file.
         check_io: compare tract with PyTorch at several sizes, the empty past and the greatest
-            length among them, and token by token; refuse the file if they differ.
+            length among them, and token by token; refuse the file if they differ. Without it, of
+            a folder one weight at a time is in memory.
         check_io_tolerance: one of tract's levels, see `TractNNEF`. By default `approximate`, and
             `very` of float16, whose last digits depend on the order of sums.
         compression_level: of a `.tgz`, 0 (none) to 9 (smallest).
@@ -98,22 +101,23 @@ def export(
     check_formats(quantize)
     path = Path(path)
     texts = texts_of(model, tokenizer) if is_folder(path) else {}
-    network = read_model(model, dtype, trust_remote_code)
+    network, loads = _read(model, dtype, trust_remote_code, check_io)
     module = CachedModel(network, logits)
-    weights = weights_to_quantize(module, quantize)
+    loads = {f"model.{name}": load for name, load in loads.items()}
+    weights = weights_to_quantize(module, quantize, loads)
+    longest = _longest(network, max_length)
+    usual = "very" if network.dtype == torch.float16 else "approximate"
+    tolerance = check_io_tolerance or usual
     _log_errors(weights)
-    with (
-        staged(path) as unfinished,
-        evaluated(network),
-        attention_whole(network),
-        quantized(weights),
-    ):
+    with ExitStack() as stack:
+        unfinished = stack.enter_context(staged(path))
+        stack.enter_context(evaluated(module))
+        stack.enter_context(attention_whole(network))
+        if check_io:
+            stack.enter_context(quantized(weights))
         if is_folder(path):
             write_texts(unfinished, texts, network)
         file = unfinished / MODEL_NAME if is_folder(path) else unfinished
-        longest = _longest(network, max_length)
-        usual = "very" if network.dtype == torch.float16 else "approximate"
-        tolerance = check_io_tolerance or usual
         export_model_to_nnef(
             model=module,
             args=module.example(_PAST, _TOKENS),
@@ -126,6 +130,7 @@ def export(
                 check_sizes=_near_the_end(module, longest),
                 block_quant={name: each.form for each in weights for name in each.names},
                 specific_properties=_properties(network, logits, longest),
+                weights=stack.enter_context(shown(module, loads)),
             ),
             input_names=module.input_names,
             output_names=module.output_names,
@@ -135,6 +140,17 @@ def export(
         if check_io:
             check_session(file, module, longest, tolerance)
     return path
+
+
+def _read(
+    source: PreTrainedModel | str | PathLike[str],
+    dtype: torch.dtype | None,
+    trust_remote_code: bool,
+    whole: bool,
+) -> tuple[PreTrainedModel, dict[str, Load]]:
+    """A model, and what gives the weights that it does not hold: all where it need not be whole."""
+    lazy = None if whole else model_without_weights(source, dtype, trust_remote_code)
+    return lazy or (read_model(source, dtype, trust_remote_code), {})
 
 
 def _longest(model: PreTrainedModel, asked: int | None) -> int | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeAlias, cast
 
+import numpy as np
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -30,23 +31,29 @@ class QuantizedWeight:
         weight: the parameter.
         form: how it is stored, such as `q4_0`.
         by_columns: whether products sum over its first axis.
+        load: gives its values, where the parameter does not hold them.
     """
 
     names: tuple[str, ...]
     weight: nn.Parameter
     form: str
     by_columns: bool
+    load: Callable[[], np.ndarray] | None = None
+
+    def values(self) -> torch.Tensor:
+        """Its values."""
+        return torch.from_numpy(self.load()) if self.load else self.weight.detach()
 
     def kept(self) -> torch.Tensor:
         """What the format keeps of its values."""
-        weight = self.weight.detach()
+        weight = self.values()
         rows = (weight.T if self.by_columns else weight).float().contiguous()
         values = torch.from_numpy(restored(rows.numpy())).to(weight.dtype)
         return values.T.contiguous() if self.by_columns else values
 
     def error(self) -> float:
         """The Frobenius norm of what is lost, relative to that of the weight."""
-        weight = self.weight.detach().float()
+        weight = self.values().float()
         return float((self.kept().float() - weight).norm() / weight.norm().clamp_min(1e-30))
 
 
@@ -62,10 +69,17 @@ def check_formats(formats: Formats) -> None:
             raise ValueError(f"quantize: {form!r} is no format; use {', '.join(FORMATS)} or None")
 
 
-def weights_to_quantize(model: nn.Module, formats: Formats) -> list[QuantizedWeight]:
+def weights_to_quantize(
+    model: nn.Module, formats: Formats, loads: Mapping[str, Callable[[], np.ndarray]]
+) -> list[QuantizedWeight]:
     """The weights that are stored by blocks.
 
     Those whose rows are no whole blocks of 32 values are left as they are.
+
+    Args:
+        model: whose linear layers and embeddings have them.
+        formats: which ones, and how.
+        loads: what gives the values of those that the model does not hold, by name.
 
     Raises:
         ValueError: a format is not known, or a pattern fits no weight.
@@ -91,7 +105,8 @@ def weights_to_quantize(model: nn.Module, formats: Formats) -> list[QuantizedWei
         form = _format_of(several, patterns)
         summed = weight.shape[0 if by_columns[weight] else 1]
         if form is not None and summed % BLOCK == 0:
-            found.append(QuantizedWeight(tuple(several), weight, form, by_columns[weight]))
+            load = loads.get(several[0])
+            found.append(QuantizedWeight(tuple(several), weight, form, by_columns[weight], load))
     return found
 
 

@@ -1,0 +1,158 @@
+"""Weights that stay in their safetensors files until they are written, one at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.initialization import no_init_weights
+
+from torchtract.errors import CaptureError
+
+__all__ = ["Load", "Shard", "model_without_weights", "shown"]
+
+Load: TypeAlias = Callable[[], np.ndarray]
+
+_ONE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A weight in a file.
+
+    Attributes:
+        file: the safetensors file.
+        name: of the tensor in it.
+        dtype: that it is wanted in.
+    """
+
+    file: Path
+    name: str
+    dtype: torch.dtype
+
+    def __call__(self) -> np.ndarray:
+        """Its values, read now. The file is closed again, and with it the memory it is mapped to.
+
+        Raises:
+            CaptureError: the file is cut or changed.
+        """
+        try:
+            with safe_open(self.file, framework="pt") as file:
+                tensor: torch.Tensor = file.get_tensor(self.name)
+                return tensor.to(self.dtype).contiguous().numpy()
+        except (OSError, SafetensorError) as error:
+            raise CaptureError(f"{self.file}: {self.name} can't be read: {error}") from error
+
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes, by the file's head."""
+        with safe_open(self.file, framework="pt") as file:
+            return tuple(file.get_slice(self.name).get_shape())
+
+
+def model_without_weights(
+    source: PreTrainedModel | str | PathLike[str],
+    dtype: torch.dtype | None,
+    trust_remote_code: bool,
+) -> tuple[PreTrainedModel, dict[str, Load]] | None:
+    """A model whose weights take no memory, and what gives each of them.
+
+    Returns:
+        None where `source` is no folder, or its files hold other tensors than the model has: fused
+        ones, or those of an older version.
+
+    Raises:
+        CaptureError: the folder's files can't be read.
+    """
+    if isinstance(source, PreTrainedModel) or not Path(source).is_dir():
+        return None
+    folder = Path(source)
+    try:
+        files = _files(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        # Memory that is never written to is none: PyTorch asks for it and leaves it as it is.
+        dtype = dtype or torch.float32
+        with no_init_weights():
+            model = AutoModelForCausalLM.from_config(
+                config, dtype=dtype, trust_remote_code=trust_remote_code
+            )
+        model.tie_weights()
+        return model, _loads(model, files, dtype)
+    except (_OtherTensorsError, KeyError, OSError, ValueError, SafetensorError):
+        return None  # what is wrong is told by transformers, when it reads all of it
+
+
+class _OtherTensorsError(Exception):
+    """The files don't hold the model's tensors as they are."""
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The file of each tensor, by name."""
+    if (folder / _INDEX).exists():
+        index = json.loads((folder / _INDEX).read_text("utf-8"))
+        return {name: folder / file for name, file in index["weight_map"].items()}
+    with safe_open(folder / _ONE, framework="pt") as file:
+        return dict.fromkeys(file.keys(), folder / _ONE)
+
+
+def _loads(
+    model: PreTrainedModel, files: Mapping[str, Path], dtype: torch.dtype
+) -> dict[str, Load]:
+    """What gives each parameter, by name; those that share a tensor have one file."""
+    found: dict[int, Shard] = {}
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for name, weight in parameters.items():
+        file_name = name if name in files else name.removeprefix(f"{model.base_model_prefix}.")
+        if file_name in files:
+            shard = Shard(files[file_name], file_name, dtype)
+            if shard.shape() != tuple(weight.shape):
+                raise _OtherTensorsError
+            found.setdefault(id(weight), shard)
+    if any(id(weight) not in found for weight in parameters.values()):
+        raise _OtherTensorsError
+    return {name: found[id(weight)] for name, weight in parameters.items()}
+
+
+@contextmanager
+def shown(module: torch.nn.Module, loads: Mapping[str, Load]) -> Iterator[dict[str, Load]]:
+    """On a terminal, a bar that tells how much is read and how fast.
+
+    Args:
+        module: whose weights they are.
+        loads: what gives each of them, by name.
+
+    Yields:
+        The same, which move the bar.
+    """
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    bar = Progress(
+        "Writing weights",
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    total = sum(weight.nbytes for name, weight in module.named_parameters() if name in loads)
+    with bar:
+        task = bar.add_task("", total=total)
+
+        def moving(load: Load) -> Load:
+            def loaded() -> np.ndarray:
+                array = load()
+                bar.advance(task, array.nbytes)
+                return array
+
+            return loaded
+
+        yield {name: moving(load) for name, load in loads.items()}
