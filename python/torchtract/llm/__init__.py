@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from torchtract.llm.adapters import swap_adapter
+
 if TYPE_CHECKING:
     from torchtract.llm.exporter import export
 
-__all__ = ["export"]
+__all__ = ["export", "swap_adapter"]
 
 
 def __getattr__(name: str) -> Any:

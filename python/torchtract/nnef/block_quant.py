@@ -21,6 +21,9 @@ FORMATS = {"q4_0": 0x3040}
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 
+#: Blocks that are made at once: a large weight takes no more memory than it has.
+_AT_ONCE = 1 << 15
+
 _Q4_0 = np.dtype([("scale", "<f2"), ("pairs", "u1", BLOCK // 2)])
 
 
@@ -34,21 +37,30 @@ def quantised(array: Floats) -> npt.NDArray[np.void]:
 
     The value that is furthest from zero is -8 times the scale of its block.
     """
-    rows = array.reshape(-1, BLOCK).astype(np.float32)
+    rows = array.reshape(-1, BLOCK)
+    blocks = np.empty(len(rows), _Q4_0)
+    for start in range(0, len(rows), _AT_ONCE):
+        at_once = slice(start, start + _AT_ONCE)
+        _fill(blocks[at_once], rows[at_once].astype(np.float32))
+    return blocks
+
+
+def _fill(blocks: npt.NDArray[np.void], rows: npt.NDArray[np.float32]) -> None:
     furthest = np.take_along_axis(rows, np.abs(rows).argmax(1)[:, None], 1)
     scale = furthest / np.float32(-8)
     kept = scale.astype(np.float16) != 0
     inverse = np.divide(1, scale, out=np.zeros_like(scale), where=kept)
     levels = np.clip(np.floor(rows * inverse + 8.5), 0, 15).astype(np.uint8)
-    blocks = np.empty(len(rows), _Q4_0)
     blocks["scale"] = scale[:, 0]
     blocks["pairs"] = levels[:, : BLOCK // 2] | levels[:, BLOCK // 2 :] << 4
-    return blocks
 
 
 def restored(array: Floats) -> npt.NDArray[np.float32]:
     """What the blocks keep of an array, in its shape."""
     blocks = quantised(array)
-    levels = np.concatenate([blocks["pairs"] & 15, blocks["pairs"] >> 4], axis=1)
-    values = (levels.astype(np.float32) - 8) * blocks["scale"].astype(np.float32)[:, None]
+    values = np.empty((len(blocks), BLOCK), np.float32)
+    values[:, : BLOCK // 2] = blocks["pairs"] & 15
+    values[:, BLOCK // 2 :] = blocks["pairs"] >> 4
+    values -= 8
+    values *= blocks["scale"].astype(np.float32)[:, None]
     return values.reshape(array.shape)

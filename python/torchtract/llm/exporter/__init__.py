@@ -17,6 +17,7 @@ from torchtract.export import TractNNEF, export_model_to_nnef
 from torchtract.llm.exporter.attention import attention_whole
 from torchtract.llm.exporter.cached import CachedModel
 from torchtract.llm.exporter.files import MODEL_NAME, texts_of, write_texts
+from torchtract.llm.exporter.lora import is_adapted, with_adapter, without_peft
 from torchtract.llm.exporter.quantized import (
     Formats,
     QuantizedWeight,
@@ -48,6 +49,8 @@ def export(
     max_length: int | None = None,
     dtype: torch.dtype | None = None,
     quantize: Formats = None,
+    adapter: str | PathLike[str] | None = None,
+    merge_adapter: bool = True,
     tokenizer: str | PathLike[str] | None = None,
     trust_remote_code: bool = False,
     version: str = schema.EMBEDDED,
@@ -62,7 +65,7 @@ def export(
     are free: P = 0 reads a prompt, S = 1 goes on by a token.
 
     Args:
-        model: a model of transformers; a folder in the format of Hugging Face (config.json,
+        model: a model of transformers or peft; a folder in the format of Hugging Face (config.json,
             safetensors, tokenizer.json); or a name there whose files are in the cache. Nothing is
             downloaded.
         path: a folder for the model and its tokenizer, or `.nnef.tgz` or `.nnef.tar` for the
@@ -75,6 +78,10 @@ def export(
             and 16 a block of 32); or by patterns of their names, as in
             `{"*lm_head*": None, "*": "q4_0"}`, None for as they are. tract computes with them as
             they are stored, and so does PyTorch in the check. What each loses is logged.
+        adapter: a folder with a LoRA adapter of peft.
+        merge_adapter: whether that, or the one that a model of peft has, is added to the weights;
+            else it stays beside them, and `torchtract.llm.swap_adapter` can put another in its
+            place.
         tokenizer: a folder with the tokenizer. By default that of the model.
         trust_remote_code: whether Python code in the model's folder may run.
         version: the oldest tract that must read the file.
@@ -100,8 +107,12 @@ def export(
         raise ValueError(f"logits={logits!r}: is 'last' or 'all'")
     check_formats(quantize)
     path = Path(path)
+    if is_adapted(model):
+        model = without_peft(model, merge_adapter)
     texts = texts_of(model, tokenizer) if is_folder(path) else {}
-    network, loads = _read(model, dtype, trust_remote_code, check_io)
+    network, loads = _read(model, dtype, trust_remote_code, check_io or adapter is not None)
+    if adapter is not None:
+        network = with_adapter(network, adapter, merge_adapter)
     module = CachedModel(network, logits)
     loads = {f"model.{name}": load for name, load in loads.items()}
     weights = weights_to_quantize(module, quantize, loads)

@@ -54,7 +54,8 @@ class QuantizedWeight:
     def error(self) -> float:
         """The Frobenius norm of what is lost, relative to that of the weight."""
         weight = self.values().float()
-        return float((self.kept().float() - weight).norm() / weight.norm().clamp_min(1e-30))
+        lost = self.kept().float().sub_(weight)
+        return float(lost.norm() / weight.norm().clamp_min(1e-30))
 
 
 def check_formats(formats: Formats) -> None:
@@ -89,7 +90,7 @@ def weights_to_quantize(
     names: dict[nn.Parameter, list[str]] = {}
     by_columns: dict[nn.Parameter, bool] = {}
     for path, module in model.named_modules():
-        if isinstance(module, (nn.Linear, nn.Embedding, Conv1D)):
+        if ".lora_" not in path and isinstance(module, (nn.Linear, nn.Embedding, Conv1D)):
             weight = cast(nn.Parameter, module.weight)
             names.setdefault(weight, []).append(f"{path}.weight")
             by_columns[weight] = isinstance(module, Conv1D)

@@ -1,0 +1,83 @@
+"""LoRA adapters of peft: merged into a model's weights, or beside them as weights of their own.
+
+Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021 (arXiv 2106.09685).
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from os import PathLike
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from torchtract.errors import CaptureError
+
+__all__ = ["is_adapted", "with_adapter", "without_peft"]
+
+
+def is_adapted(model: object) -> bool:
+    """Whether it is a model of peft."""
+    return type(model).__module__.startswith("peft.")
+
+
+def without_peft(model: Any, merge: bool) -> PreTrainedModel:
+    """The model inside of one of peft, with its adapter.
+
+    Args:
+        model: of peft, with one adapter. It is left as it is.
+        merge: whether the adapter is added to the weights, or stays beside them.
+
+    Raises:
+        CaptureError: it has another adapter than one of LoRA, or several.
+    """
+    _check(model)
+    if merge:
+        merged: PreTrainedModel = copy.deepcopy(model).merge_and_unload()
+        return merged
+    inside: PreTrainedModel = copy.deepcopy(model).base_model.model
+    _scale(inside)
+    return inside
+
+
+def with_adapter(
+    model: PreTrainedModel, adapter: str | PathLike[str], merge: bool
+) -> PreTrainedModel:
+    """A model with the adapter of a folder.
+
+    Raises:
+        CaptureError: peft is not installed, or can't read the adapter or put it on the model.
+    """
+    where = os.fspath(adapter)
+    try:
+        from peft import PeftModel
+
+        adapted = PeftModel.from_pretrained(copy.deepcopy(model), where, local_files_only=True)
+    except ImportError as error:
+        raise CaptureError(f"adapter={where!r}: peft is needed: pip install peft.") from error
+    except Exception as error:
+        raise CaptureError(f"adapter={where!r}: peft can't use it: {error}") from error
+    return without_peft(adapted, merge)
+
+
+def _check(model: Any) -> None:
+    kinds = {name: str(config.peft_type) for name, config in model.peft_config.items()}
+    if len(kinds) != 1 or not next(iter(kinds.values())).endswith("LORA"):
+        raise CaptureError(
+            f"model: has the adapters {kinds}, and one of LoRA can be exported; merge them by "
+            "model.merge_and_unload()."
+        )
+
+
+def _scale(model: torch.nn.Module) -> None:
+    """Put the factor of each adapter into its second matrix, so that another may take its place."""
+    from peft.tuners.lora import LoraLayer
+
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer):
+            for name, factor in layer.scaling.items():
+                with torch.no_grad():
+                    layer.lora_B[name].weight.mul_(factor)  # type: ignore[operator]
+                layer.scaling[name] = 1.0

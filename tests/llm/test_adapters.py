@@ -1,0 +1,115 @@
+"""LoRA adapters of peft: merged, beside the weights, and swapped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
+from transformers import PreTrainedModel
+
+from llm.families import tiny
+from torchtract import llm, load
+from torchtract.errors import CaptureError, LoadError
+
+TOKENS = torch.tensor([[5, 9, 40, 7]])
+
+
+def adapted(seed: int, rank: int = 4, layers: tuple[str, ...] = ("q_proj", "down_proj")) -> Any:
+    config = LoraConfig(
+        r=rank, lora_alpha=2 * seed, target_modules=list(layers), task_type="CAUSAL_LM"
+    )
+    model = get_peft_model(tiny("LlamaForCausalLM"), config)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                weight.normal_(0, 0.3, generator=generator)
+    return model.eval()
+
+
+def folder(tmp_path: Path, seed: int, **options: Any) -> Path:
+    path = tmp_path / f"adapter {seed}"
+    adapted(seed, **options).save_pretrained(path)
+    return path
+
+
+def expected(model: Any) -> np.ndarray:
+    with torch.no_grad():
+        logits: np.ndarray = model(TOKENS).logits[0, -1].numpy()
+    return logits
+
+
+def actual(file: Path) -> np.ndarray:
+    return load(file).causal().session().push(TOKENS[0].numpy())
+
+
+@pytest.mark.parametrize("merge", [True, False])
+def test_a_model_of_peft(merge: bool, tmp_path: Path) -> None:
+    model = adapted(1)
+    before = expected(model)
+    file = llm.export(model, tmp_path / "m.nnef.tar", merge_adapter=merge)
+    np.testing.assert_allclose(actual(file), before, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(expected(model), before)
+    assert np.abs(before - expected(tiny("LlamaForCausalLM"))).max() > 0.1
+
+
+@pytest.mark.parametrize("merge", [True, False])
+def test_a_folder_of_an_adapter(merge: bool, tmp_path: Path) -> None:
+    base: PreTrainedModel = tiny("LlamaForCausalLM")
+    base.save_pretrained(tmp_path / "base")
+    file = llm.export(
+        tmp_path / "base",
+        tmp_path / "m.nnef.tar",
+        adapter=folder(tmp_path, 3),
+        merge_adapter=merge,
+        check_io=False,
+    )
+    np.testing.assert_allclose(actual(file), expected(adapted(3)), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("quantize", [None, "q4_0"])
+def test_adapters_are_swapped(quantize: str | None, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"merge_adapter": False, "quantize": quantize}
+    file = llm.export(adapted(1), tmp_path / "m.nnef.tar", **options)
+    wanted = llm.export(adapted(5), tmp_path / "wanted.nnef.tar", **options)
+    llm.swap_adapter(file, folder(tmp_path, 5), tmp_path / "m.nnef.tar")
+    np.testing.assert_array_equal(actual(file), actual(wanted))
+
+
+def test_another_adapter_is_refused(tmp_path: Path) -> None:
+    file = llm.export(adapted(1), tmp_path / "m.nnef.tar", merge_adapter=False, check_io=False)
+    merged = llm.export(adapted(1), tmp_path / "merged.nnef.tar", check_io=False)
+    before = file.read_bytes()
+    of_rank = folder(tmp_path, 2, rank=8)
+    of_layers = folder(tmp_path, 3, layers=("v_proj",))
+    broken = folder(tmp_path, 4)
+    (broken / "adapter_model.safetensors").write_bytes(b"cut")
+    weighted = folder(tmp_path, 6)
+    config = json.loads((weighted / "adapter_config.json").read_text())
+    (weighted / "adapter_config.json").write_text(json.dumps(config | {"use_dora": True}))
+    for model, adapter, says in [
+        (file, of_rank, r"\[8, 32\] in the adapter and \[4, 32\]"),
+        (file, of_layers, "other layers than the adapter"),
+        (file, broken, "no adapter of peft"),
+        (file, weighted, "has use_dora"),
+        (file, tmp_path / "none", "no adapter of peft"),
+        (merged, folder(tmp_path, 7), "merge_adapter=False first"),
+        (tmp_path / "none.nnef.tar", folder(tmp_path, 8), r"no \.nnef\.tar"),
+    ]:
+        with pytest.raises(LoadError, match=says):
+            llm.swap_adapter(model, adapter, tmp_path / "m.nnef.tar")
+    assert file.read_bytes() == before
+
+
+def test_other_kinds_of_adapters_are_refused(tmp_path: Path) -> None:
+    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
+    model: PeftModel = get_peft_model(tiny("LlamaForCausalLM"), config)
+    with pytest.raises(CaptureError, match="one of LoRA can be exported"):
+        llm.export(model, tmp_path / "m.nnef.tar")
+    with pytest.raises(CaptureError, match="peft can't use it"):
+        llm.export(tiny("LlamaForCausalLM"), tmp_path / "m.nnef.tar", adapter=tmp_path)
