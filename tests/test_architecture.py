@@ -138,6 +138,12 @@ def test_the_runtime_loads_no_torch() -> None:
     assert "torch" not in loaded
 
 
+def test_text_is_generated_without_torch() -> None:
+    loaded = loaded_on_import("import torchtract.llm")
+
+    assert not {"torch", "transformers", "tokenizers", "jinja2"} & loaded
+
+
 def test_the_package_can_be_imported_without_torch() -> None:
     loaded_on_import("sys.modules['torch'] = None; from torchtract import load")
 

@@ -71,6 +71,10 @@ class RunError(EngineError):
     """Inputs don't fit the model, or tract failed while running it."""
 
 
+class GenerationError(RunError):
+    """A prompt, messages or options that a language model can't generate text from."""
+
+
 class PoolError(RunError):
     """Some of the streams that were pushed to, or ended, at once refused or failed.
 

@@ -9,11 +9,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from torchtract.llm.adapters import swap_adapter
+from torchtract.llm.causal import CausalModel, Session
+from torchtract.llm.chat import ChatTemplate
+from torchtract.llm.generation import Generation, TextStream, Timings
+from torchtract.llm.language_model import GenerationOptions, LanguageModel
+from torchtract.llm.load import load
+from torchtract.llm.sampling import Sampling
+from torchtract.llm.settings import Settings
+from torchtract.llm.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from torchtract.llm.exporter import export
 
-__all__ = ["export", "swap_adapter"]
+__all__ = [
+    "CausalModel",
+    "ChatTemplate",
+    "Generation",
+    "GenerationOptions",
+    "LanguageModel",
+    "Sampling",
+    "Session",
+    "Settings",
+    "TextStream",
+    "Timings",
+    "Tokenizer",
+    "export",
+    "load",
+    "swap_adapter",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,110 @@
+"""The files beside a model, as Hugging Face names them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torchtract.errors import LoadError
+from torchtract.llm.chat import ChatTemplate
+from torchtract.llm.settings import Settings, eos_token_ids
+from torchtract.llm.tokenizer import FolderTokenizer
+
+__all__ = ["MODEL_NAMES", "find_model", "read_chat_template", "read_settings", "read_tokenizer"]
+
+MODEL_NAMES = ("model.nnef.tar", "model.nnef.tgz")
+_ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+
+def find_model(folder: Path) -> Path:
+    """The model in a folder.
+
+    Raises:
+        LoadError: there is none.
+    """
+    for name in MODEL_NAMES:
+        if (folder / name).exists():
+            return folder / name
+    raise LoadError(
+        f"{folder}: it has no {' or '.join(MODEL_NAMES)}; torchtract.llm.export writes one."
+    )
+
+
+def read_tokenizer(folder: Path) -> FolderTokenizer:
+    """The tokenizer.
+
+    Raises:
+        LoadError: there is none or a broken one, or tokenizers is not installed.
+    """
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        raise LoadError(
+            f"{folder}: it has no tokenizer.json; tokenizer.save_pretrained(folder) of "
+            "transformers writes one."
+        )
+    return FolderTokenizer(path)
+
+
+def read_chat_template(folder: Path) -> ChatTemplate | None:
+    """The chat template, None where there is none.
+
+    Raises:
+        LoadError: a file is broken.
+    """
+    found = _read(folder, "tokenizer_config.json").get("chat_template")
+    if isinstance(found, list):
+        templates = {entry["name"]: entry["template"] for entry in found}
+    else:
+        templates = {"default": found} if found else {}
+    if (file := folder / "chat_template.jinja").exists():
+        templates["default"] = file.read_text("utf-8")
+        for more in sorted((folder / "additional_chat_templates").glob("*.jinja")):
+            templates[more.stem] = more.read_text("utf-8")
+    return ChatTemplate(templates, special_tokens(folder), str(folder)) if templates else None
+
+
+def read_settings(folder: Path) -> Settings:
+    """How the model generates where a call does not say.
+
+    Raises:
+        LoadError: a file is broken, or asks for what generation here does not do.
+    """
+    path = folder / "generation_config.json"
+    settings = Settings.of(_read(folder, path.name), str(path))
+    if settings.eos_token_ids is None:
+        config = _read(folder, "config.json")
+        text = config.get("text_config") or {}
+        found = config.get("eos_token_id", text.get("eos_token_id"))
+        settings = replace(settings, eos_token_ids=eos_token_ids(found, f"{folder}/config.json"))
+    return settings
+
+
+def special_tokens(folder: Path) -> dict[str, str]:
+    """Tokens with a role, by its name, such as ``bos_token``."""
+    tokens = {}
+    for file in ("special_tokens_map.json", "tokenizer_config.json"):
+        read = _read(folder, file)
+        for name in (f"{role}_token" for role in _ROLES):
+            token = read.get(name)
+            if isinstance(token, dict):
+                token = token.get("content")
+            if isinstance(token, str):
+                tokens[name] = token
+    return tokens
+
+
+def _read(folder: Path, name: str) -> Mapping[str, Any]:
+    """What a file of JSON holds, nothing where there is no such file."""
+    path = folder / name
+    if not path.exists():
+        return {}
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise LoadError(f"{path}: no JSON can be read from it: {error}") from error
+    if not isinstance(data, dict):
+        raise LoadError(f"{path}: an object is needed, as Hugging Face writes it")
+    return data

@@ -1,0 +1,348 @@
+"""A language model: text in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from torchtract.errors import GenerationError, LoadError
+from torchtract.llm.causal import CausalModel, Session
+from torchtract.llm.chat import ChatTemplate
+from torchtract.llm.generation import Continuation, Generation, TextStream
+from torchtract.llm.prompt_cache import PromptCache, PromptReader
+from torchtract.llm.sampling import Sampler
+from torchtract.llm.settings import Settings, check_stops
+from torchtract.llm.tokenizer import FolderTokenizer, TokenIds, Tokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["GenerationOptions", "LanguageModel", "Prompt"]
+
+Prompt: TypeAlias = "str | Sequence[int] | npt.NDArray[np.integer[Any]]"
+
+
+class GenerationOptions(TypedDict, total=False):
+    """The options of `LanguageModel.generate`, which tells what they mean."""
+
+    max_new_tokens: int
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+    stop: str | Sequence[str]
+    seed: int | None
+
+
+class LanguageModel:
+    """A causal language model with its tokenizer. Any number of threads may call it at once.
+
+    Args:
+        model: the model in the engine.
+        tokenizer: None for token ids in and out: texts are then as ``"17 4 99"``.
+        chat_template: what makes a prompt of messages.
+        settings: how to generate where a call does not say.
+        prompt_cache: how many texts the model remembers, so that a prompt that begins as one of
+            them is not read from its start. Each takes memory as its length does.
+        prompt_chunk: how many tokens of a prompt are read in one go.
+
+    Attributes:
+        tokenizer: text to token ids, and back.
+        chat_template: None where there is none.
+        settings: how to generate where a call does not say.
+        max_length: how many tokens a prompt and its continuation can have together.
+        vocab_size: how many tokens there are.
+        eos_token_ids: those that end a text.
+
+    Raises:
+        LoadError: the tokenizer has tokens that the model has not.
+    """
+
+    def __init__(
+        self,
+        model: CausalModel,
+        tokenizer: Tokenizer | None = None,
+        *,
+        chat_template: ChatTemplate | None = None,
+        settings: Settings | None = None,
+        prompt_cache: int = 2,
+        prompt_chunk: int = 512,
+    ) -> None:
+        if prompt_cache < 0 or prompt_chunk < 1:
+            raise ValueError(
+                f"prompt_cache={prompt_cache}, prompt_chunk={prompt_chunk}: at least 0 and 1"
+            )
+        if isinstance(tokenizer, FolderTokenizer) and tokenizer.vocab_size > model.vocab_size:
+            raise LoadError(
+                f"the tokenizer has {tokenizer.vocab_size} tokens and the model "
+                f"{model.vocab_size}: it is another model's; give the folder of this one."
+            )
+        self.tokenizer: Tokenizer = TokenIds() if tokenizer is None else tokenizer
+        self.chat_template = chat_template
+        self.settings = settings or Settings()
+        self.max_length = model.max_length
+        self.vocab_size = model.vocab_size
+        told = self.settings.eos_token_ids
+        self.eos_token_ids = tuple(model.eos_token_ids if told is None else told)
+        self._cache = PromptCache(model, prompt_cache)
+        self._chunk = prompt_chunk
+
+    @overload
+    def generate(
+        self, prompt: Prompt, *, stream: Literal[False] = ..., **options: Unpack[GenerationOptions]
+    ) -> Generation: ...
+
+    @overload
+    def generate(
+        self, prompt: Prompt, *, stream: Literal[True], **options: Unpack[GenerationOptions]
+    ) -> TextStream: ...
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        max_new_tokens: int = 128,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float | None = None,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        stream: bool = False,
+    ) -> Generation | TextStream:
+        """Continues a prompt.
+
+        What is None is as the folder's ``generation_config.json`` says, and where that is silent
+        as transformers has it: the likeliest token is taken; once a temperature is given, tokens
+        are drawn from the 50 likeliest.
+
+        Args:
+            prompt: a text, which begins with the token for that, if the model has one; or token
+                ids, which are taken as they are.
+            max_new_tokens: the most tokens to generate. The model's `max_length` may allow fewer.
+            temperature: 0 takes the likeliest token; else tokens are drawn, with logits divided by
+                it.
+            top_k: draws from so many of the likeliest tokens; 0 from all.
+            top_p: draws from the fewest of the likeliest tokens whose probabilities add up to it.
+            min_p: draws from tokens at least that many times as likely as the likeliest.
+            repetition_penalty: above 1, makes tokens less likely that are in the text already.
+            stop: strings that end the text, which does not contain them.
+            seed: draws the same tokens again.
+            stream: gives the text in pieces, while it is generated.
+
+        Returns:
+            The text with its numbers, or the pieces of it.
+
+        Raises:
+            GenerationError: the prompt is empty, too long, or of no such tokens, or an option has
+                a value that can't be.
+            RunError: the engine fails.
+        """
+        [begun] = self._begin(
+            self._tokens(prompt),
+            1,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            stop=stop,
+            seed=seed,
+        )
+        return begun if stream else _drained(begun)
+
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = ...,
+        template_options: Mapping[str, Any] | None = ...,
+        stream: Literal[False] = ...,
+        **options: Unpack[GenerationOptions],
+    ) -> Generation: ...
+
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = ...,
+        template_options: Mapping[str, Any] | None = ...,
+        stream: Literal[True],
+        **options: Unpack[GenerationOptions],
+    ) -> TextStream: ...
+
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template_options: Mapping[str, Any] | None = None,
+        stream: bool = False,
+        **options: Unpack[GenerationOptions],
+    ) -> Generation | TextStream:
+        """Answers messages.
+
+        Args:
+            messages: the conversation so far, each message with ``role`` and ``content``.
+            tools: JSON schemas of functions that the model may call.
+            template_options: more that the template reads, such as ``{"enable_thinking": False}``.
+            stream: as for `generate`.
+            options: as for `generate`.
+
+        Raises:
+            GenerationError: there is no chat template, it refuses the messages, or as `generate`.
+            LoadError: jinja2 is not installed, or the template is none.
+            RunError: the engine fails.
+        """
+        prompt = self.chat_tokens(messages, tools=tools, template_options=template_options)
+        [begun] = self._begin(prompt, 1, **options)
+        return begun if stream else _drained(begun)
+
+    def chat_tokens(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template_options: Mapping[str, Any] | None = None,
+    ) -> list[int]:
+        """The prompt that `chat` continues, for the same arguments."""
+        if self.chat_template is None:
+            raise GenerationError(
+                "chat: the model came without a chat template, so messages make no prompt; "
+                "generate continues a text, and a chat_template.jinja in the folder is read."
+            )
+        text = self.chat_template.render(messages, tools, **(template_options or {}))
+        # The template writes the token for the start of a text itself.
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    @overload
+    def fork(
+        self,
+        prompt: Prompt,
+        n: int,
+        *,
+        stream: Literal[False] = ...,
+        **options: Unpack[GenerationOptions],
+    ) -> list[Generation]: ...
+
+    @overload
+    def fork(
+        self, prompt: Prompt, n: int, *, stream: Literal[True], **options: Unpack[GenerationOptions]
+    ) -> list[TextStream]: ...
+
+    def fork(
+        self, prompt: Prompt, n: int, *, stream: bool = False, **options: Unpack[GenerationOptions]
+    ) -> list[Generation] | list[TextStream]:
+        """Continues a prompt in several ways, and reads it once.
+
+        Args:
+            prompt: as for `generate`.
+            n: how many continuations.
+            stream: gives each as a stream. They may be read in any order.
+            options: as for `generate`; ``seed`` is the first one's, the next have the next numbers.
+
+        Raises:
+            GenerationError: as `generate`, or `n` is below 1.
+            RunError: the engine fails.
+        """
+        begun = self._begin(self._tokens(prompt), n, **options)
+        return begun if stream else [_drained(one) for one in begun]
+
+    def forget(self) -> None:
+        """Empties the cache of prompts."""
+        self._cache.clear()
+
+    def _begin(
+        self,
+        prompt: list[int],
+        n: int,
+        *,
+        max_new_tokens: int = 128,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        **sampling: float | None,
+    ) -> list[TextStream]:
+        """Checks all that was asked for, and reads nothing yet."""
+        chosen = self.settings.sampling_for(**sampling)
+        stops = (*check_stops(stop), *self.settings.stop)
+        for name, value, least in (("n", n, 1), ("max_new_tokens", max_new_tokens, 1)):
+            _check_int(name, value, least)
+        if seed is not None:
+            _check_int("seed", seed, 0)
+        self._check_prompt(prompt)
+        reader = PromptReader(self._cache, prompt, n, self._chunk)
+        return [
+            TextStream(
+                Continuation(
+                    prompt=reader,
+                    choose=Sampler(chosen, prompt, None if seed is None else seed + place),
+                    decode=self.tokenizer.decode,
+                    eos=frozenset(self.eos_token_ids),
+                    stops=stops,
+                    most=min(max_new_tokens, self.max_length - len(prompt)),
+                    # One for all: others' prompts have a place in the cache too.
+                    give_back=self._cache.give if place == 0 else _drop,
+                )
+            )
+            for place in range(n)
+        ]
+
+    def _tokens(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt, str):
+            # A tokenizer that begins a text with a token would make a prompt of none.
+            return self.tokenizer.encode(prompt) if prompt else []
+        tokens = np.asarray(prompt)
+        if tokens.ndim != 1 or (tokens.size and tokens.dtype.kind not in "iu"):
+            shape = ",".join(map(str, tokens.shape))
+            raise GenerationError(
+                f"prompt: a text or a list of ints is needed, not {tokens.dtype} [{shape}]"
+            )
+        return [int(token) for token in tokens]
+
+    def _check_prompt(self, tokens: Sequence[int]) -> None:
+        if not tokens:
+            raise GenerationError(
+                "prompt: it is empty; give a text, or the token for the start of one"
+            )
+        for token in tokens:
+            if not 0 <= token < self.vocab_size:
+                raise GenerationError(
+                    f"prompt: there is no token {token}, only 0 to {self.vocab_size - 1}"
+                )
+        if len(tokens) >= self.max_length:
+            raise GenerationError(
+                f"prompt: it has {len(tokens)} tokens, and the model takes {self.max_length}, "
+                "of which one at least is to be generated; shorten it"
+            )
+
+    def __repr__(self) -> str:
+        chat = "with" if self.chat_template else "without"
+        return (
+            f"LanguageModel({self.vocab_size} tokens, texts of up to {self.max_length}, "
+            f"{chat} a chat template)"
+        )
+
+
+def _drained(stream: TextStream) -> Generation:
+    for _ in stream:
+        pass
+    assert stream.result is not None
+    return stream.result
+
+
+def _drop(tokens: Sequence[int], session: Session) -> None:
+    """Keeps nothing."""
+
+
+def _check_int(name: str, value: Any, least: int) -> None:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not (whole and value >= least):
+        raise GenerationError(f"{name}={value!r}: an int from {least} is needed")

@@ -1,0 +1,61 @@
+"""Loading a language model from its folder or its file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from torchtract.errors import LoadError
+from torchtract.llm.causal import CausalModel
+from torchtract.llm.folder import find_model, read_chat_template, read_settings, read_tokenizer
+from torchtract.llm.language_model import LanguageModel
+from torchtract.llm.settings import Settings
+from torchtract.runtime import load as load_model
+
+__all__ = ["load"]
+
+
+def load(
+    path: str | os.PathLike[str],
+    tokenizer: str | os.PathLike[str] | None = None,
+    *,
+    threads: int = 1,
+    prompt_cache: int = 2,
+    prompt_chunk: int = 512,
+) -> LanguageModel:
+    """Loads a language model. Needs tokenizers and jinja2 (``torchtract[llm]``), not torch.
+
+    Args:
+        path: what `torchtract.llm.export` wrote: a folder with the model and its tokenizer, or the
+            model's file alone.
+        tokenizer: a folder with the tokenizer, in place of the model's. Without any, token ids go
+            in and come out.
+        threads: how many threads share the work of a token.
+        prompt_cache: how many texts are remembered, see `LanguageModel`.
+        prompt_chunk: how many tokens of a prompt are read in one go.
+
+    Raises:
+        LoadError: there is no model or no tokenizer, one of them is broken or another model's, or
+            a package is not installed.
+        EngineError: tract can't compile the model.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() and not (path / "graph.nnef").exists() else None
+    texts = folder if tokenizer is None else Path(tokenizer)
+    if texts is not None and not texts.is_dir():
+        raise LoadError(f"{texts}: no such folder, so there is no tokenizer")
+    origin = folder or texts
+    found = find_model(folder) if folder else path
+    read = read_tokenizer(texts) if texts else None
+    return LanguageModel(
+        _causal(found, threads),
+        read,
+        chat_template=read_chat_template(texts) if texts else None,
+        settings=read_settings(origin) if origin else Settings(),
+        prompt_cache=prompt_cache,
+        prompt_chunk=prompt_chunk,
+    )
+
+
+def _causal(path: Path, threads: int) -> CausalModel:
+    return load_model(path).causal(threads=threads)

@@ -1,0 +1,128 @@
+"""Sessions kept for prompts that begin as an earlier text did, and the reading of prompts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+import numpy as np
+
+from torchtract.llm.causal import CausalModel, Logits, Session
+
+__all__ = ["PromptCache", "PromptReader"]
+
+_Entry = tuple[list[int], Session]
+
+
+class PromptCache:
+    """The sessions used last. Any number of threads may use it.
+
+    Args:
+        model: whose sessions they are.
+        size: how many of them are kept, each with the memory of its text; 0 for none.
+    """
+
+    def __init__(self, model: CausalModel, size: int) -> None:
+        self._model = model
+        self._size = size
+        self._entries: list[_Entry] = []  # the one used last is the last
+        self._lock = threading.Lock()
+
+    def take(self, tokens: Sequence[int]) -> Session:
+        """A session of the caller's own that has read what some text has in common with `tokens`.
+
+        Never all of them: the logits come from reading the last one.
+        """
+        with self._lock:
+            common, place = max(
+                ((_common(tokens, read), place) for place, (read, _) in enumerate(self._entries)),
+                default=(0, 0),
+            )
+            common = min(common, len(tokens) - 1)
+            if not common:
+                return self._model.session()
+            read, session = self._entries[place]
+            # A text that goes another way from here on is kept, unless it would be the next to go.
+            if common == len(read) or (place == 0 and len(self._entries) >= self._size):
+                del self._entries[place]
+            else:
+                session = session.fork()
+        session.truncate(common)
+        return session
+
+    def give(self, tokens: Sequence[int], session: Session) -> None:
+        """Keeps a session that has read `tokens`, or as many of them as its length tells."""
+        read = list(tokens[: session.length])
+        with self._lock:
+            # What begins the same way and ends earlier is of no use any more.
+            self._entries = [one for one in self._entries if one[0] != read[: len(one[0])]]
+            self._entries.append((read, session))
+            del self._entries[: max(len(self._entries) - self._size, 0)]
+
+    def clear(self) -> None:
+        """Forgets all sessions."""
+        with self._lock:
+            self._entries.clear()
+
+
+class PromptReader:
+    """Reads a prompt once for all that continue it.
+
+    Args:
+        cache: where the session comes from.
+        tokens: the prompt.
+        uses: how many continue it; each reads once.
+        chunk: how many tokens are read in one go.
+
+    Attributes:
+        cached: tokens that were read for an earlier prompt.
+        seconds: how long the others took.
+    """
+
+    def __init__(self, cache: PromptCache, tokens: Sequence[int], uses: int, chunk: int) -> None:
+        self.tokens = tokens
+        self.cached = 0
+        self.seconds = 0.0
+        self._cache = cache
+        self._uses = uses
+        self._chunk = chunk
+        self._session: Session | None = None
+        self._logits: Logits | None = None
+        self._lock = threading.Lock()
+
+    def read(self, cancelled: Callable[[], bool]) -> tuple[Session, Logits] | None:
+        """A session that has read all, and the logits of what comes next; None once cancelled."""
+        with self._lock:
+            if self._session is None:
+                self._session = self._cache.take(self.tokens)
+                self.cached = self._session.length
+            session = self._session
+            while (done := session.length) < len(self.tokens):
+                if cancelled():
+                    self._uses -= 1
+                    if not self._uses:
+                        self._cache.give(self.tokens, session)
+                    return None
+                self._read_on(session, done)
+            assert self._logits is not None  # the cache leaves at least one token
+            self._uses -= 1
+            return (session.fork() if self._uses else session), self._logits
+
+    def _read_on(self, session: Session, done: int) -> None:
+        started = perf_counter()
+        chunk = self.tokens[done : done + self._chunk]
+        try:
+            self._logits = session.push(np.asarray(chunk, np.int64))
+        except BaseException:
+            self._session = None  # what it has read is not known any more
+            raise
+        self.seconds += perf_counter() - started
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    for place, (x, y) in enumerate(zip(a, b, strict=False)):
+        if x != y:
+            return place
+    return min(len(a), len(b))
