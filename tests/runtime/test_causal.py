@@ -77,6 +77,15 @@ def test_forks_go_on_by_themselves(counts: CausalModel) -> None:
     np.testing.assert_array_equal(session.push([0]), [3, 1, 0])
 
 
+def test_a_fork_forgets_before_it_reads(counts: CausalModel) -> None:
+    session = counts.session()
+    session.push([0, 1, 1])
+    fork = session.fork()
+    fork.truncate(2)
+    np.testing.assert_array_equal(fork.push([2]), [1, 1, 1])
+    np.testing.assert_array_equal(session.push([2]), [1, 2, 1])
+
+
 @pytest.mark.parametrize(
     ("tokens", "says"),
     [

@@ -167,7 +167,10 @@ impl Session {
                         truncate_cache(node.op.as_ref(), state.as_mut(), length)?;
                     }
                 }
-                self.state.reset_turn()?;
+                // A copy that has not run has no values, which tract would index.
+                if !self.state.turn_state.values.is_empty() {
+                    self.state.reset_turn()?;
+                }
             }
             self.length = length;
             Ok(())
