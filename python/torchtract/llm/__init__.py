@@ -14,6 +14,7 @@ from torchtract.llm.chat import ChatTemplate
 from torchtract.llm.generation import Generation, TextStream, Timings
 from torchtract.llm.language_model import GenerationOptions, LanguageModel
 from torchtract.llm.load import load
+from torchtract.llm.perplexity import perplexity
 from torchtract.llm.sampling import Sampling
 from torchtract.llm.settings import Settings
 from torchtract.llm.tokenizer import Tokenizer
@@ -35,6 +36,7 @@ __all__ = [
     "Tokenizer",
     "export",
     "load",
+    "perplexity",
     "swap_adapter",
 ]
 

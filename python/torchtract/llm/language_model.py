@@ -51,6 +51,7 @@ class LanguageModel:
         prompt_chunk: how many tokens of a prompt are read in one go.
 
     Attributes:
+        model: the model in the engine, which gives sessions.
         tokenizer: text to token ids, and back.
         chat_template: None where there is none.
         settings: how to generate where a call does not say.
@@ -84,6 +85,7 @@ class LanguageModel:
         self.tokenizer: Tokenizer = TokenIds() if tokenizer is None else tokenizer
         self.chat_template = chat_template
         self.settings = settings or Settings()
+        self.model = model
         self.max_length = model.max_length
         self.vocab_size = model.vocab_size
         told = self.settings.eos_token_ids
@@ -144,7 +146,7 @@ class LanguageModel:
             RunError: the engine fails.
         """
         [begun] = self._begin(
-            self._tokens(prompt),
+            self.tokens(prompt),
             1,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
@@ -253,7 +255,7 @@ class LanguageModel:
             GenerationError: as `generate`, or `n` is below 1.
             RunError: the engine fails.
         """
-        begun = self._begin(self._tokens(prompt), n, **options)
+        begun = self._begin(self.tokens(prompt), n, **options)
         return begun if stream else [_drained(one) for one in begun]
 
     def forget(self) -> None:
@@ -295,7 +297,12 @@ class LanguageModel:
             for place in range(n)
         ]
 
-    def _tokens(self, prompt: Prompt) -> list[int]:
+    def tokens(self, prompt: Prompt) -> list[int]:
+        """The token ids of a prompt.
+
+        Raises:
+            GenerationError: it is no text and no row of ids.
+        """
         if isinstance(prompt, str):
             # A tokenizer that begins a text with a token would make a prompt of none.
             return self.tokenizer.encode(prompt) if prompt else []
