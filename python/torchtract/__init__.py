@@ -27,6 +27,7 @@ from torchtract.runtime import (
 )
 
 if TYPE_CHECKING:
+    from torchtract import llm
     from torchtract.check import IoReport, StreamReport, check_io, check_stream
     from torchtract.export import TractNNEF, export_model_to_nnef
 
@@ -50,6 +51,7 @@ __all__ = [
     "check_stream",
     "errors",
     "export_model_to_nnef",
+    "llm",
     "load",
 ]
 
@@ -64,6 +66,8 @@ _NEED_TORCH = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "llm":
+        return import_module("torchtract.llm")
     if name not in _NEED_TORCH:
         raise AttributeError(f"module 'torchtract' has no attribute {name!r}")
     try:
