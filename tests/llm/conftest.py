@@ -8,29 +8,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer
 
+from llm.texts import CHAT_TEMPLATE, CONFIG, trained_tokenizer, write_language_model
 from torchtract.llm.folder import read_tokenizer
 from torchtract.llm.tokenizer import FolderTokenizer
-
-ROOT = Path(__file__).parents[2]
-SPECIAL_TOKENS = ["<|start|>", "<|end|>", "<|im_start|>", "<|im_end|>"]
-CHAT_TEMPLATE = """\
-{{ bos_token }}
-{%- for message in messages %}
-    {%- if message.role not in ['system', 'user', 'assistant'] %}
-        {{- raise_exception('no role is called ' + message.role) }}
-    {%- endif %}
-    {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-{%- endif %}"""
-CONFIG: dict[str, Any] = {
-    "tokenizer_class": "PreTrainedTokenizerFast",
-    "bos_token": "<|start|>",
-    "eos_token": {"__type": "AddedToken", "content": "<|end|>", "special": True},
-}
 
 #: Writes a folder with a tokenizer; keywords are files, as plain data or text, or None for none.
 WriteFolder: TypeAlias = "Callable[..., Path]"
@@ -38,22 +20,14 @@ WriteFolder: TypeAlias = "Callable[..., Path]"
 
 @pytest.fixture(scope="session")
 def bpe() -> Tokenizer:
-    """A byte-level BPE of 400 tokens, which puts one at the start of a text."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=SPECIAL_TOKENS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train([str(ROOT / "README.md"), str(ROOT / "CONTRIBUTING.md")], trainer)
-    start = ("<|start|>", tokenizer.token_to_id("<|start|>"))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<|start|> $A", pair=None, special_tokens=[start]
-    )
-    return tokenizer
+    return trained_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, bpe: Tokenizer) -> Path:
+    """A folder with a tiny Llama, its tokenizer and a chat template."""
+    folder = tmp_path_factory.mktemp("llm")
+    return write_language_model(folder / "lm", bpe, folder / "texts")
 
 
 @pytest.fixture

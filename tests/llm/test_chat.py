@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from llm.conftest import CHAT_TEMPLATE, CONFIG, WriteFolder
+from llm.conftest import WriteFolder
+from llm.texts import CHAT_TEMPLATE, CONFIG
 from torchtract.errors import GenerationError, LoadError
 from torchtract.llm.chat import ChatTemplate
 from torchtract.llm.folder import read_chat_template

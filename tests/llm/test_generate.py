@@ -13,8 +13,8 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from llm.conftest import CHAT_TEMPLATE
 from llm.fakes import FakeModel, FakeSession, saying
+from llm.texts import CHAT_TEMPLATE
 from torchtract.errors import GenerationError
 from torchtract.llm import ChatTemplate, LanguageModel, Sampling, Settings
 from torchtract.llm.causal import Logits

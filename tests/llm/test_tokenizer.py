@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from llm.conftest import CONFIG, WriteFolder
+from llm.conftest import WriteFolder
+from llm.texts import CONFIG
 from torchtract.errors import GenerationError
 from torchtract.llm.folder import read_tokenizer
 from torchtract.llm.tokenizer import FolderTokenizer, TokenIds

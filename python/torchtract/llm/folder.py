@@ -54,15 +54,11 @@ def read_chat_template(folder: Path) -> ChatTemplate | None:
     Raises:
         LoadError: a file is broken.
     """
-    found = _read(folder, "tokenizer_config.json").get("chat_template")
-    if isinstance(found, list):
-        templates = {entry["name"]: entry["template"] for entry in found}
-    else:
-        templates = {"default": found} if found else {}
+    templates = _templates_of_config(folder)
     if (file := folder / "chat_template.jinja").exists():
-        templates["default"] = file.read_text("utf-8")
+        templates["default"] = _text(file)
         for more in sorted((folder / "additional_chat_templates").glob("*.jinja")):
-            templates[more.stem] = more.read_text("utf-8")
+            templates[more.stem] = _text(more)
     return ChatTemplate(templates, special_tokens(folder), str(folder)) if templates else None
 
 
@@ -94,6 +90,25 @@ def special_tokens(folder: Path) -> dict[str, str]:
             if isinstance(token, str):
                 tokens[name] = token
     return tokens
+
+
+def _templates_of_config(folder: Path) -> dict[str, str]:
+    found = _read(folder, "tokenizer_config.json").get("chat_template") or []
+    listed = [{"name": "default", "template": found}] if isinstance(found, str) else found
+    try:
+        return {entry["name"]: str(entry["template"]) for entry in listed}
+    except (TypeError, KeyError) as error:
+        raise LoadError(
+            f"{folder}/tokenizer_config.json: chat_template: a text is needed, or a list of such "
+            "with name and template"
+        ) from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except ValueError as error:
+        raise LoadError(f"{path}: no text can be read from it: {error}") from error
 
 
 def _read(folder: Path, name: str) -> Mapping[str, Any]:
