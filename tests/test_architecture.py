@@ -57,7 +57,7 @@ ALLOWED: dict[str, set[str]] = {
     "llm": {
         *("errors", "nnef", "attention", "check", "runtime", "export"),
     },
-    "cli": {"errors", "sizes", "npz", "runtime", "check", "debug_bundle"},
+    "cli": {"errors", "sizes", "npz", "runtime", "check", "debug_bundle", "llm"},
 }
 
 

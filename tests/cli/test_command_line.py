@@ -49,7 +49,7 @@ def test_help_lists_the_commands(torchtract: Torchtract) -> None:
 
     assert result.exit_code == 0
     commands = result.stdout.partition("Commands:\n")[2]
-    assert [line.split()[0] for line in commands.strip().splitlines()] == COMMANDS
+    assert [line.split()[0] for line in commands.strip().splitlines()] == [*COMMANDS, "llm"]
     assert "..." not in commands
 
 

@@ -14,6 +14,7 @@ from torchtract.cli.bench import bench
 from torchtract.cli.check import check
 from torchtract.cli.check_stream import check_stream
 from torchtract.cli.dump import dump
+from torchtract.cli.llm import app as llm
 from torchtract.cli.profile import profile
 from torchtract.cli.pulse import pulse
 from torchtract.cli.replay import replay
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 for _command, _example in _EXAMPLES.items():
     app.command(epilog=f"\b\nExample:\n  {_example}")(_command)
+app.add_typer(llm, name="llm")
 
 
 def main() -> None:

@@ -13,18 +13,32 @@ from torchtract.llm.chat import ChatTemplate
 from torchtract.llm.settings import Settings, eos_token_ids
 from torchtract.llm.tokenizer import FolderTokenizer
 
-__all__ = ["MODEL_NAMES", "find_model", "read_chat_template", "read_settings", "read_tokenizer"]
+__all__ = [
+    "MODEL_NAMES",
+    "find_model",
+    "is_language_model_folder",
+    "read_chat_template",
+    "read_settings",
+    "read_tokenizer",
+]
 
 MODEL_NAMES = ("model.nnef.tar", "model.nnef.tgz")
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
+def is_language_model_folder(path: Path) -> bool:
+    """Whether it is no model itself: neither a file nor an archive that was taken apart."""
+    return path.is_dir() and not (path / "graph.nnef").exists()
+
+
 def find_model(folder: Path) -> Path:
-    """The model in a folder.
+    """The model in a folder, or the path itself where it is no such folder.
 
     Raises:
         LoadError: there is none.
     """
+    if not is_language_model_folder(folder):
+        return folder
     for name in MODEL_NAMES:
         if (folder / name).exists():
             return folder / name

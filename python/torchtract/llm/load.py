@@ -7,7 +7,13 @@ from pathlib import Path
 
 from torchtract.errors import LoadError
 from torchtract.llm.causal import CausalModel
-from torchtract.llm.folder import find_model, read_chat_template, read_settings, read_tokenizer
+from torchtract.llm.folder import (
+    find_model,
+    is_language_model_folder,
+    read_chat_template,
+    read_settings,
+    read_tokenizer,
+)
 from torchtract.llm.language_model import LanguageModel
 from torchtract.llm.settings import Settings
 from torchtract.runtime import load as load_model
@@ -40,12 +46,12 @@ def load(
         EngineError: tract can't compile the model.
     """
     path = Path(path)
-    folder = path if path.is_dir() and not (path / "graph.nnef").exists() else None
+    folder = path if is_language_model_folder(path) else None
     texts = folder if tokenizer is None else Path(tokenizer)
     if texts is not None and not texts.is_dir():
         raise LoadError(f"{texts}: no such folder, so there is no tokenizer")
     origin = folder or texts
-    found = find_model(folder) if folder else path
+    found = find_model(path)
     read = read_tokenizer(texts) if texts else None
     return LanguageModel(
         _causal(found, threads),

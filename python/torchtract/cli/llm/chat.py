@@ -1,0 +1,138 @@
+"""``torchtract llm chat``: a conversation."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from torchtract.cli.llm.options import (
+    FolderPath,
+    MaxNewTokens,
+    MinP,
+    RepetitionPenalty,
+    Seed,
+    Stop,
+    Temperature,
+    TokenizerPath,
+    TopK,
+    TopP,
+    asked_for,
+    open_language_model,
+)
+from torchtract.cli.options import Debug, Threads
+from torchtract.cli.output import brief_errors, warn
+from torchtract.errors import GenerationError
+from torchtract.llm import GenerationOptions, LanguageModel, TextStream
+
+__all__ = ["chat"]
+
+_HELP = "Ctrl-C stops an answer, Ctrl-D ends, /clear forgets what was said."
+
+
+def chat(
+    path: FolderPath,
+    system: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What the model is told before.")
+    ] = None,
+    max_new_tokens: MaxNewTokens = 1024,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    repetition_penalty: RepetitionPenalty = None,
+    stop: Stop = None,
+    seed: Seed = None,
+    tokenizer: TokenizerPath = None,
+    threads: Threads = 1,
+    debug: Debug = False,
+) -> None:
+    """Talk with a model that has a chat template.
+
+    Ctrl-C stops an answer, Ctrl-D ends, and the message /clear forgets what was said. Through a
+    pipe, each line is a message.
+    """
+    asked = asked_for(
+        max_new_tokens, temperature, top_k, top_p, min_p, repetition_penalty, stop, seed
+    )
+    with brief_errors(debug):
+        lm = open_language_model(path, tokenizer, threads)
+        conversation = _Conversation(lm, system, asked)
+        conversation.check()
+        for message in _messages():
+            conversation.answer(message)
+
+
+class _Conversation:
+    """What was said, and how answers are made."""
+
+    def __init__(self, lm: LanguageModel, system: str | None, asked: GenerationOptions) -> None:
+        self._lm = lm
+        self._asked = asked
+        self._start = [{"role": "system", "content": system}] if system else []
+        self._messages = list(self._start)
+
+    def check(self) -> None:
+        """Raises GenerationError where no message could be answered."""
+        trial = {"role": "user", "content": "?"}
+        self._lm.chat([*self._start, trial], stream=True, **self._asked).close()
+
+    def answer(self, message: str) -> None:
+        """Prints an answer, and remembers it."""
+        if message == "/clear":
+            self._messages = list(self._start)
+            return
+        messages = [*self._messages, {"role": "user", "content": message}]
+        try:
+            text = _printed(self._lm.chat(messages, stream=True, **self._asked))
+        except GenerationError as error:  # such as a conversation that got too long
+            warn(f"{error}. The message is dropped; /clear forgets what was said.")
+            return
+        self._messages = [*messages, {"role": "assistant", "content": text}]
+
+
+def _printed(stream: TextStream) -> str:
+    with _on_ctrl_c(stream.cancel), stream:
+        for piece in stream:
+            typer.echo(piece, nl=False)
+    typer.echo()
+    assert stream.result is not None
+    return stream.result.text
+
+
+@contextmanager
+def _on_ctrl_c(do: Callable[[], None]) -> Iterator[None]:
+    # An exception would end the computation at any place, and lose what was read.
+    before = signal.signal(signal.SIGINT, lambda *_: do())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _messages() -> Iterator[str]:
+    """What the user types, until the end of the input."""
+    asks = _is_terminal()
+    console = Console(highlight=False)
+    if asks:
+        with suppress(ImportError):
+            import readline  # noqa: F401  # lines can be edited then
+        console.print(_HELP, style="dim")
+    while True:
+        try:
+            message = console.input("[bold green]> [/]" if asks else "")
+        except EOFError:
+            if asks:
+                console.print()
+            return
+        if message.strip():
+            yield message
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -1,0 +1,90 @@
+"""``torchtract llm export``: from a folder of Hugging Face's format to one for tract."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from torchtract.cli.llm.options import TokenizerPath
+from torchtract.cli.options import Debug
+from torchtract.cli.output import brief_errors, doing
+from torchtract.errors import ExportError
+
+__all__ = ["export"]
+
+
+class _DType(str, enum.Enum):
+    """What torch calls them."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+
+class _Quantize(str, enum.Enum):
+    """As `torchtract.llm.export` takes them."""
+
+    Q4_0 = "q4_0"
+
+
+def export(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A folder of Hugging Face's format, or a name in its cache."
+        ),
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TARGET",
+            help="A folder for the model and its tokenizer; a .nnef.tgz for the model alone.",
+        ),
+    ],
+    tokenizer: TokenizerPath = None,
+    max_length: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of a text, in tokens.")
+    ] = None,
+    dtype: Annotated[_DType, typer.Option(help="Of weights and activations.")] = _DType.FLOAT32,
+    quantize: Annotated[
+        _Quantize | None, typer.Option(help="How weights are stored. Without: as they are.")
+    ] = None,
+    check_io: Annotated[
+        bool, typer.Option(" /--no-check", help="Compare with PyTorch before the file is there.")
+    ] = True,
+    debug: Debug = False,
+) -> None:
+    """Export a causal language model of transformers, with its caches.
+
+    Nothing is downloaded. The file is compared with PyTorch, which takes the memory for the whole
+    model; torchtract.llm.export has more options.
+    """
+    with brief_errors(debug):
+        torch, write = _exporter()
+        with doing(f"Exporting {source}"):
+            write(
+                source,
+                target,
+                tokenizer=tokenizer,
+                max_length=max_length,
+                dtype=getattr(torch, dtype.value),
+                quantize=quantize and quantize.value,
+                check_io=check_io,
+            )
+        typer.echo(f"wrote {target}")
+
+
+def _exporter() -> tuple[Any, Callable[..., Path]]:
+    try:
+        import torch
+
+        from torchtract.llm import export as write
+    except ImportError as error:
+        raise ExportError(
+            f"export: needs PyTorch and transformers, and {error.name} is not installed; "
+            "pip install 'torchtract[export]' transformers."
+        ) from error
+    return torch, write
