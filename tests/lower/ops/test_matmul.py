@@ -228,9 +228,19 @@ def test_product_of_integers(dtype: torch.dtype) -> None:
     export_and_compare(lambda x, y: (x @ y, *(torch.einsum(e, x, y) for e in equations)), x, y)
 
 
-def test_product_of_long_integers_keeps_all_digits() -> None:
-    x, y = integers(3, 4, low=2**31, high=2**32), integers(4, 5, low=-(2**18), high=2**18)
-    export_and_compare(lambda x, y: (x @ y, torch.einsum("ij->i", x)), x, y)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int8, torch.uint8])
+def test_products_of_integers_overflow_as_in_pytorch(dtype: torch.dtype) -> None:
+    limits = torch.iinfo(dtype)
+    x, y, z = (
+        integers(n, n + 1, low=limits.min, high=limits.max - 1, dtype=dtype) for n in (3, 4, 5)
+    )
+    export_and_compare(
+        lambda x, y, z: (
+            *(x @ y, x[0] @ y, torch.addmm(z[:3, :5], x, y, beta=3, alpha=2)),
+            *(torch.einsum("ij->i", x), torch.einsum("ij,jk,kl->li", x, y, z)),
+        ),
+        *(x, y, z),
+    )
 
 
 def test_product_in_other_precisions() -> None:

@@ -98,6 +98,19 @@ def test_sums_of_integers_beyond_32_bits() -> None:
     export_and_compare(lambda x: (x.sum(), x.sum(1), x.cumsum(1)), x)
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8])
+def test_sums_of_integers_overflow_as_in_pytorch(dtype: torch.dtype) -> None:
+    limits = torch.iinfo(dtype)
+    x = integers(40, 7, low=limits.min, high=limits.max - 1, dtype=dtype)
+    export_and_compare(lambda x: (x.sum(), x.sum(0), x.sum(1, dtype=torch.int32)), x)
+
+
+def test_sum_of_fractions_cut_to_integers() -> None:
+    export_and_compare(
+        lambda x: x.sum(1, dtype=torch.int64), torch.tensor([[1.5, 1.5], [-0.7, -0.6]])
+    )
+
+
 def test_other_types_of_results() -> None:
     x = integers(3, 4, low=0, high=9)
     export_and_compare(

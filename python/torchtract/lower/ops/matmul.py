@@ -9,6 +9,7 @@ import torch
 
 from torchtract.lower.builder import Builder, Operand
 from torchtract.lower.checks import require
+from torchtract.lower.limbs import summed_exactly
 from torchtract.lower.ops.elementwise import computed_in_float32, product
 from torchtract.lower.ops.shape import axis_of, integers
 from torchtract.lower.registry import lowers
@@ -32,8 +33,8 @@ def contract(b: Builder, terms: Sequence[str], operands: Sequence[Value], output
         terms: the letters of each operand's axes, none twice in one.
         output: the letters of the result's axes, each in some operand.
     """
-    if not operands[0].dtype.is_floating_point:
-        return _contract_integers(b, terms, operands, output)
+    if not operands[0].dtype.is_floating_point:  # torch.einsum sums into int64
+        operands = [b.cast(x, b.result.dtype) for x in operands]
     term, x = terms[0], operands[0]
     for i in range(1, len(terms)):
         later = set(output).union(*terms[i + 1 :])
@@ -43,18 +44,6 @@ def contract(b: Builder, terms: Sequence[str], operands: Sequence[Value], output
         term = joined
     term, x = _summed(b, (term, x), output)
     return b.transpose(x, [term.index(letter) for letter in output])
-
-
-def _contract_integers(
-    b: Builder, terms: Sequence[str], operands: Sequence[Value], output: str
-) -> Value:
-    """The same in float64, which keeps 53 bits: tract adds integers up in 32.
-
-    By way of int64, small types lose the upper bits as they do in PyTorch.
-    """
-    wide = [b.cast(x, torch.float64) for x in operands]
-    total = contract(b, terms, wide, output)
-    return b.cast(b.cast(total, torch.int64), b.result.dtype)
 
 
 def batched_product(b: Builder, x: Value, y: Value, equation: str) -> Value:
@@ -74,6 +63,9 @@ def _last(letters: Sequence[str], count: int) -> str:
 
 def _product(b: Builder, left: tuple[str, Value], right: tuple[str, Value], output: str) -> Value:
     """The contraction of two tensors."""
+    (term, x), (other, y) = left, right
+    if not x.dtype.is_floating_point:
+        return summed_exactly(b, lambda x, y: _product(b, (term, x), (other, y), output), x, y)
     left, right = _without_ones(b, left, right), _without_ones(b, right, left)
     left, right = _summed(b, left, right[0] + output), _summed(b, right, left[0] + output)
     (term, x), (other, y) = left, right
@@ -98,6 +90,9 @@ def _summed(b: Builder, operand: tuple[str, Value], kept: str) -> tuple[str, Val
     """An operand summed over the axes that nothing else needs."""
     term, x = operand
     axes = [a for a, letter in enumerate(term) if letter not in kept]
+    if axes and not x.dtype.is_floating_point:
+        total = summed_exactly(b, lambda x: b.reduce("sum_reduce", x, axes), x)
+        return "".join(c for c in term if c in kept), total
     half = x.dtype in (torch.float16, torch.bfloat16)
     total = b.reduce("sum_reduce", b.cast(x, torch.float32) if axes and half else x, axes)
     return "".join(c for c in term if c in kept), b.cast(total, x.dtype)

@@ -9,6 +9,7 @@ import sympy
 import torch
 
 from torchtract.lower.builder import Builder
+from torchtract.lower.limbs import summed_exactly
 from torchtract.lower.ops.compare import clamped
 from torchtract.lower.ops.elementwise import computed_in_float32, product
 from torchtract.lower.registry import lowers
@@ -68,10 +69,11 @@ def _sum(b: Builder, x: Value, dim: Axes, keepdim: bool) -> Value:
     axes, dtype = _axes(x, dim), b.result.dtype
     if _is_empty(x, axes):
         return b.full(0, dtype, b.result.shape)
-    # tract adds integers up in 32 bits: enough to count, and float64 for all else.
-    exact = dtype.is_floating_point or x.dtype == torch.bool
-    x = _accumulated(b, x) if exact else b.cast(x, torch.float64)
-    return b.cast(b.reduce("sum_reduce", x, axes, keepdim), dtype)
+    # tract adds integers up in 32 bits, which is enough to count.
+    if dtype.is_floating_point or x.dtype == torch.bool:
+        return b.cast(b.reduce("sum_reduce", _accumulated(b, x), axes, keepdim), dtype)
+    x = b.cast(x, dtype) if x.dtype.is_floating_point else x
+    return summed_exactly(b, lambda x: b.reduce("sum_reduce", x, axes, keepdim), x, dtype=dtype)
 
 
 @lowers(aten.mean.default)
