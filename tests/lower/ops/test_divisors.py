@@ -28,6 +28,15 @@ def test_numbers_that_take_most_steps() -> None:
     export_and_compare(torch.gcd, x[:-1] * 1, x[1:])
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8])
+def test_multiples_overflow_as_in_pytorch(dtype: torch.dtype) -> None:
+    limits = torch.iinfo(dtype)
+    x, y = (integers(60, low=limits.min, high=limits.max - 1, dtype=dtype, seed=n) for n in (0, 1))
+    x[:6] = torch.tensor([limits.min, limits.min, limits.min, 0, 3, limits.max])
+    y[:6] = torch.tensor([limits.min, 0, 6, limits.min, limits.min, limits.max])
+    export_and_compare(lambda x, y: (torch.gcd(x, y), torch.lcm(x, y)), x, y)
+
+
 def test_scalars_and_nothing() -> None:
     export_and_compare(torch.gcd, torch.tensor(12), torch.tensor(-18))
     export_and_compare(torch.lcm, integers(0, 3, low=1, high=2), torch.tensor(4))

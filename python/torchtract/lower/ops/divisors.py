@@ -18,31 +18,37 @@ _STEPS = {8: 13, 16: 24, 32: 47, 64: 93}
 @lowers(aten.gcd.default)
 def gcd(b: Builder, x: Value, other: Value) -> Value:
     """gcd(Tensor self, Tensor other) -> Tensor"""
-    return _gcd(b, *_absolute(b, x, other))
+    return _gcd(b, *_operands(b, x, other))
 
 
 @lowers(aten.lcm.default)
 def lcm(b: Builder, x: Value, other: Value) -> Value:
     """lcm(Tensor self, Tensor other) -> Tensor"""
-    x, other = _absolute(b, x, other)
+    x, other = _operands(b, x, other)
     divisor, zero = _gcd(b, x, other), b.scalar(0, x.dtype)
     none = b.binary("eq", divisor, zero, torch.bool)
     divisor = b.where(none, b.scalar(1, x.dtype), divisor)
+    # As in C++, small numbers overflow only after all.
+    wide = torch.promote_types(x.dtype, torch.int32)
+    x, other, divisor = (b.cast(v, wide) for v in (x, other, divisor))
     multiple = b.binary("mul", b.binary("div", x, divisor), other)
-    return multiple if not x.dtype.is_signed else b.emit("abs", multiple)
+    return b.cast(b.emit("abs", multiple), b.result.dtype)
 
 
-def _absolute(b: Builder, x: Value, other: Value) -> tuple[Value, Value]:
+def _operands(b: Builder, x: Value, other: Value) -> tuple[Value, Value]:
     shape = broadcast_shapes(x.shape, other.shape)
-    pair = (b.broadcast(v, shape) for v in b.promote(x, other, dtype=b.result.dtype))
-    x, other = (b.emit("abs", v) if v.dtype.is_signed else v for v in pair)
+    x, other = (b.broadcast(v, shape) for v in b.promote(x, other, dtype=b.result.dtype))
     return x, other
+
+
+def _absolute(b: Builder, x: Value) -> Value:
+    return b.emit("abs", x) if x.dtype.is_signed else x
 
 
 def _gcd(b: Builder, x: Value, y: Value) -> Value:
     if 0 in x.shape:
         return x
-    zero = b.scalar(0, x.dtype)
+    x, y, zero = _absolute(b, x), _absolute(b, y), b.scalar(0, x.dtype)
     steps = _STEPS[torch.iinfo(x.dtype).bits]
     # What a loop is over has to be used in it and not be known: that it never stops early.
     every = list(range(x.rank))
