@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -101,6 +102,15 @@ def test_conv_of_doubles() -> None:
 def test_conv_of_halves() -> None:
     module = nn.Conv2d(4, 6, 3).half()
     export_and_compare(module, uniform(3, 4, 9, 11).half(), **HALF)
+
+
+@pytest.mark.parametrize("spatial", TRANSPOSED)
+def test_transposed_conv_of_halves_is_rounded_once(spatial: int) -> None:
+    module = TRANSPOSED[spatial](4, 6, 3, stride=2, output_padding=1)
+    module, x = module.half(), uniform(3, 4, *SPATIAL[spatial]).half()
+    given = export(module, x).compile().run({"input": x})["output"]
+    exact = module.float()(x.float()).detach().half().numpy()
+    np.testing.assert_allclose(given, exact, rtol=1e-3, atol=1e-6)
 
 
 def test_convolution_by_its_lowest_name() -> None:

@@ -122,7 +122,7 @@ def _convolve(
 ) -> Value:
     """A convolution of NNEF. Weights are `[out, in/groups, ...]`, for `deconv` too."""
     static_shape(weight.shape, "its weight")
-    if x.dtype == torch.float16 and op == "conv":  # tract would add up in half precision
+    if x.dtype == torch.float16:  # tract would add up in half precision
         x_, weight = b.cast(x, torch.float32), b.cast(weight, torch.float32)
         bias = None if bias is None else b.cast(bias, torch.float32)
         y = _floating(b, op, x_, weight, bias, pads, stride, dilation, groups)
