@@ -100,6 +100,13 @@ def test_prelu(shape: tuple[int, ...], slopes: int) -> None:
     export_and_compare(module, uniform(*shape), dynamic_axes=axes)
 
 
+def test_leaky_relu_whose_slope_depends_on_a_size() -> None:
+    def leak(x: torch.Tensor) -> torch.Tensor:
+        return F.leaky_relu(x, 1 / x.shape[0])
+
+    export_and_compare(leak, uniform(4, 3), dynamic_axes={"x0": {0: "S"}}, sizes=[{"S": 9}])
+
+
 def test_integers() -> None:
     x = torch.arange(-4, 9)
     export_and_compare(lambda x: (F.relu(x), torch.sigmoid(x), F.threshold(x, 3, 1)), x)

@@ -40,7 +40,7 @@ def hardtanh(b: Builder, x: Value, min_val: float = -1, max_val: float = 1) -> V
 @lowers(aten.leaky_relu.default)
 def leaky_relu(b: Builder, x: Value, negative_slope: float = 0.01) -> Value:
     """leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor"""
-    if x.dtype != torch.float64:
+    if x.dtype != torch.float64 and isinstance(negative_slope, (int, float)):
         return b.emit("leaky_relu", x, alpha=float(negative_slope))
     below = b.binary("lt", x, b.scalar(0, x.dtype), torch.bool)
     return b.where(below, _times(b, x, negative_slope), x)
