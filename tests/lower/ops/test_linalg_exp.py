@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,6 +22,13 @@ def test_exponential_of_float64(size: float) -> None:
     x = uniform(2, 3, 5, 5).double()
     x = (x - x.mT) * size  # rotations, which stay of one size
     export_and_compare(torch.linalg.matrix_exp, x, rtol=1e-10, atol=1e-12)
+
+
+def test_exponential_of_half_precision_is_rounded_once() -> None:
+    x = uniform(2, 3, 3).half()
+    given = export(torch.matrix_exp, x).compile().run({"x0": x})["output"]
+    exact = torch.matrix_exp(x.double()).half().numpy()
+    np.testing.assert_allclose(given, exact, rtol=1e-3, atol=1e-6)
 
 
 def test_matrices_of_unlike_norms() -> None:

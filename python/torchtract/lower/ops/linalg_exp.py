@@ -5,6 +5,8 @@ exp(A) = exp(A / 2^s)^(2^s), with s so large that the norm of A / 2^s is no more
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from torchtract.lower.builder import Builder
@@ -18,9 +20,6 @@ aten = torch.ops.aten
 #: Terms of the series. What is left out is below float64's rounding: 1 / 19! < 2^-56.
 _TERMS = 18
 
-#: How often a norm can be halved before it is 1: the exponents of the largest numbers.
-_HALVINGS = {torch.float32: 128, torch.float64: 1024}
-
 
 @lowers(aten.linalg_matrix_exp.default)
 def linalg_matrix_exp(b: Builder, x: Value) -> Value:
@@ -29,7 +28,9 @@ def linalg_matrix_exp(b: Builder, x: Value) -> Value:
     if 0 in x.shape:
         return x
     matrix, one = wide(b, x), unit(b, order, x)
-    halved, scale = _halvings(b, matrix, _HALVINGS.get(x.dtype, 0))
+    # No norm is halved more often before it is 1 than the largest number's exponent says.
+    _, exponent = math.frexp(torch.finfo(x.dtype).max)
+    halved, scale = _halvings(b, matrix, exponent)
     small = b.binary("mul", matrix, scale)
     total = one
     for k in range(_TERMS, 0, -1):
