@@ -69,3 +69,15 @@ def test_all_that_embedding_bag_gives(mode: int, padding_idx: int | None) -> Non
 
     places = torch.tensor([0, 2, 2, 5, 1, 4, 2])
     export_and_compare(function, uniform(6, 3), places, torch.tensor([0, 2, 2, 6]))
+
+
+@pytest.mark.parametrize("padding_idx", [None, 2])
+def test_largest_of_bags_with_nan(padding_idx: int | None) -> None:
+    def function(x: torch.Tensor, i: torch.Tensor) -> Any:
+        offsets = torch.tensor([0, 2, 3, 3, 6])
+        return torch.embedding_bag(x, i, offsets, False, 2, False, None, False, padding_idx)
+
+    x = uniform(6, 3)
+    x[2, 1] = x[4] = torch.nan
+    x[1, 0] = -torch.inf
+    export_and_compare(function, x, torch.tensor([0, 2, 1, 4, 5, 3, 1, 2, 4, 1]))

@@ -9,6 +9,7 @@ import torch
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require
+from torchtract.lower.ops.compare import isnan
 from torchtract.lower.ops.division import div
 from torchtract.lower.ops.scatter import written
 from torchtract.lower.ops.shape import axis_of, integers
@@ -129,12 +130,13 @@ def embedding_bag(
     rows = b.cast(rows, torch.promote_types(rows.dtype, torch.float32))  # PyTorch rounds once
     if per_sample_weights is not None:
         rows = b.binary("mul", rows, b.unsqueeze(b.cast(per_sample_weights, rows.dtype), [1]))
-    kept = b.unsqueeze(kept, [1])
     if mode == 2:
+        rows, kept = _compared(b, rows, bag, kept, counts), b.unsqueeze(kept, [1])
         best = _largest(b, rows, bag, kept, counts)
         found = _where_largest(b, best, rows, bag, kept, indices)
     else:
         zeros = b.full(0, rows.dtype, output.shape)
+        kept = b.unsqueeze(kept, [1])
         best = written(b, zeros, 0, bag, b.where(kept, rows, b.scalar(0, rows.dtype)), "add")
         found = counts if mode == 1 else b.full(0, torch.int64, largest.shape)
     if mode == 1:
@@ -159,6 +161,19 @@ def _at_least_one(b: Builder, counts: Value) -> Value:
     return b.binary("max", counts, b.scalar(1, torch.int64))
 
 
+def _compared(b: Builder, rows: Value, bag: Value, kept: Value, counts: Value) -> Value:
+    """Rows without NaN but in the first of each bag: PyTorch goes on to what is larger."""
+    count = rows.shape[0]
+    place, behind = integers(b, count), b.scalar(count, torch.int64)
+    begins = b.full(count, torch.int64, counts.shape)
+    begins = written(b, begins, 0, bag, b.where(kept, place, behind), "min")
+    later = b.binary(
+        "gt", place, b.emit("tract_core_gather", begins, bag, axis=0, like=place), torch.bool
+    )
+    ignored = b.binary("and", isnan(b, rows), b.unsqueeze(later, [1]))
+    return b.where(ignored, b.scalar(-math.inf, rows.dtype), rows)
+
+
 def _largest(b: Builder, rows: Value, bag: Value, kept: Value, counts: Value) -> Value:
     """The largest of each bag, 0 for one without elements."""
     least = b.full(-math.inf, rows.dtype, [counts.shape[0], *rows.shape[1:]])
@@ -175,7 +190,8 @@ def _where_largest(
     count = rows.shape[0]
     like = best.of(shape=rows.shape)
     of_row = b.emit("tract_core_gather", best, bag, axis=0, like=like)
-    is_best = b.binary("and", kept, b.binary("eq", rows, of_row, torch.bool))
+    is_best = b.binary("or", b.binary("eq", rows, of_row, torch.bool), isnan(b, rows))
+    is_best = b.binary("and", kept, is_best)
     behind = b.scalar(count, torch.int64)
     place = b.where(is_best, b.unsqueeze(integers(b, count), [1]), behind)
     first = written(b, b.full(count, torch.int64, best.shape), 0, bag, place, "min")
