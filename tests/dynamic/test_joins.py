@@ -80,6 +80,14 @@ ROWS = [
     row("tensor_split of S by 3", lambda x: x.tensor_split(3, 1), X),
     row("tensor_split of S by 2", lambda x: x.tensor_split(2, 1), X),
     row("tensor_split at 1 and 3", lambda x: x.tensor_split((1, 3), 1), X, stops=({"S": 0},)),
+    row(
+        "tensor_split of S by named arguments",
+        lambda x: [
+            *torch.tensor_split(input=x, sections=3, dim=1),
+            *torch.tensor_split(x, indices=(1,), dim=2),
+        ],
+        X,
+    ),
     row("tensor_split of features", lambda x: x.tensor_split(4, -1), X),
     row("hsplit at 2", lambda x: torch.hsplit(x, (2,)), X),
     row("unbind of features", lambda x: x.unbind(-1), X),

@@ -2,11 +2,13 @@
 
 Each export runs in a process of its own, with a time limit. What came of it is kept in
 `build/models/`, and not done again until that is removed; names of models after the command
-do those again. The exit status is 1 if a model is neither right nor refused as expected.
+do those again, `--exporter` by that one alone, and `--limit` gives the time limit in seconds. The
+exit status is 1 if a model is neither right nor refused as expected.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -25,7 +27,6 @@ from models.measure import EXPORTERS, OURS, Outcome, outcome_of
 ROOT = Path(__file__).parents[2]
 _RESULTS = ROOT / "build" / "models"
 _TABLE = ROOT / "docs" / "models.md"
-_LIMIT_S = 600
 _ORDER = ("right", "refused", "wrong", "fails", "crash", "timeout")
 
 _HEAD = """\
@@ -41,37 +42,50 @@ loaded and run by tract {tract} at the traced sizes and at the others, and compa
 - **wrong**: a file whose shapes or numbers differ from PyTorch's, at one of the sizes at least.
 - **fails**: a file that doesn't load, or doesn't run at one of the sizes, or an error that is none
   of the exporter's own (for torch-to-nnef, any exception counts as a refusal).
-- **crash**, **timeout**: the process ended, or did not within {limit} minutes.
+- **crash**, **timeout**: the process ended, or did not within the seconds given.
 
 """
 
 
-def main(names: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Do what is left to do, or these models again, and write the page."""
+    options = _parser().parse_args(arguments)
     _RESULTS.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "torchtract.export", "models.every"])
-    for case in CASES.values():
-        for exporter in EXPORTERS:
+    for exporter in options.exporter or EXPORTERS:
+        for case in CASES.values():
             path = _path(case, exporter)
-            if case.name in names or (not names and not path.exists()):
-                _run(context, case.name, exporter, path)
+            if case.name in options.names or (not options.names and not path.exists()):
+                _run(context, case.name, exporter, path, options.limit)
                 print(f"{case.name}, {exporter}: {_read(path).result}", flush=True)  # noqa: T201
-    _TABLE.write_text(_HEAD.format(tract=_tract(), limit=_LIMIT_S // 60) + "\n".join(_page()))
+    _TABLE.write_text(_HEAD.format(tract=_tract()) + "\n".join(_page()))
     return int(any(_unexpected(case) for case in CASES.values()))
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.table")
+    parser.add_argument("names", nargs="*", metavar="model")
+    parser.add_argument("--exporter", action="append", choices=EXPORTERS)
+    parser.add_argument("--limit", type=float, default=600, metavar="SECONDS")
+    return parser
+
+
 def _run(
-    context: multiprocessing.context.ForkServerContext, name: str, exporter: str, path: Path
+    context: multiprocessing.context.ForkServerContext,
+    name: str,
+    exporter: str,
+    path: Path,
+    limit: float,
 ) -> None:
     path.unlink(missing_ok=True)
     process = context.Process(target=_keep_outcome, args=(name, exporter, path))
     process.start()
-    process.join(_LIMIT_S)
+    process.join(limit)
     if process.is_alive():
         process.kill()
         process.join()
-        _write(path, Outcome("timeout"))
+        _write(path, Outcome("timeout", f"{limit:g} s"))
     elif not path.exists():
         _write(path, Outcome("crash", f"exit status {process.exitcode}"))
 

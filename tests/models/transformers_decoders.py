@@ -169,6 +169,7 @@ _ENCODER_DECODERS: dict[str, dict[str, Any]] = {
     "LEDModel": {**_TWO_STACKS, "attention_window": 4, "max_encoder_position_embeddings": 64},
     "MvpModel": _TWO_STACKS,
     "ProphetNetModel": {
+        "num_hidden_layers": ...,
         "num_encoder_layers": 2,
         "num_decoder_layers": 2,
         "num_encoder_attention_heads": 4,

@@ -18,6 +18,7 @@ CASES: tuple[ModelCase, ...] = (*TEXT, *DECODERS, *ENCODER_DECODERS, *VISION, *A
 REFUSED: Mapping[str, str] = {
     # Loops over tokens or positions, in Python.
     "FunnelModel": "can't stay symbolic",
+    "FunnelBaseModel": "can't stay symbolic",
     "MambaModel": "can't stay symbolic",
     "FalconMambaModel": "can't stay symbolic",
     "RwkvModel": "can't stay symbolic",

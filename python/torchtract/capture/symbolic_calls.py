@@ -94,8 +94,10 @@ def _linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None, **where: A
     return torch.where(behind, last - step * (last_place - n), first + step * n)
 
 
-def _tensor_split(x: Tensor, indices_or_sections: Any, dim: int = 0) -> Any:
-    size, count = x.shape[dim], indices_or_sections
+def _tensor_split(
+    x: Tensor, indices_or_sections: Any = None, dim: int = 0, **named: Any
+) -> Any:
+    size, count = x.shape[dim], named.get("sections", indices_or_sections)
     if not isinstance(size, SymInt) or not isinstance(count, int):
         return NotImplemented
     return x.split([(size + count - 1 - i) // count for i in range(count)], dim)

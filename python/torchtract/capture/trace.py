@@ -141,6 +141,8 @@ class _SizesStaySymbolic(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         replacement = REPLACEMENTS.get(func)
+        if replacement and not args and "input" in kwargs:  # what PyTorch calls the first
+            args = [kwargs.pop("input")]
         result = replacement(*args, **kwargs) if replacement else NotImplemented
         return func(*args, **kwargs) if result is NotImplemented else result
 
