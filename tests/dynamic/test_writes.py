@@ -97,6 +97,18 @@ class Cache(torch.nn.Module):
         return table
 
 
+class Moved(torch.nn.Module):
+    """Brings its buffer to the dtype that it is used in, which it has already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.arange(6.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.table = self.table.to(x.dtype)
+        return x + self.table
+
+
 class Counter(torch.nn.Module):
     """Counts what it has seen, in a buffer."""
 
@@ -182,6 +194,7 @@ ROWS = [
     row("table filled up to S", Cache(), floats("B", "S", 6)),
     row("copy_", lambda x, y: y.clone().copy_(x), floats("S", 1), X),
     row("an input is changed", _of_an_input, X, refused="changes it in place"),
+    row("a buffer is set to itself", Moved(), X),
     row("a buffer counts", Counter(), X, refused="changes it in place"),
 ]
 

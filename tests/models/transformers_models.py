@@ -38,5 +38,4 @@ REFUSED: Mapping[str, str] = {
     "MraModel": "aten.squeeze.default",
     "EfficientNetModel": "aten.reshape.default",
     "SwitchTransformersModel": "Couldn't swap",
-    "CTRLModel": "changes it in place",
 }

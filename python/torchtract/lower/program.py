@@ -282,6 +282,8 @@ class _Walk:
         outputs: Any = node.args[0]
         for spec, value in zip(signature.output_specs, outputs, strict=True):
             if spec.kind not in (OutputKind.USER_OUTPUT, OutputKind.TOKEN):
+                if self._is_buffer(value, spec.target):
+                    continue
                 self._raise_refusals()  # that what changes it is random says more
                 line = source_line(value)
                 raise CaptureError(
@@ -292,6 +294,14 @@ class _Walk:
             if spec.kind == OutputKind.USER_OUTPUT and isinstance(value, torch.fx.Node):
                 self.graph.outputs.append(self._output(self.values[value]))
         self._name_outputs()
+
+    def _is_buffer(self, node: torch.fx.Node, target: str | None) -> bool:
+        """Whether a buffer is only set to itself, as `self.b = self.b.to(x.dtype)` may do."""
+        buffers = self.program.graph_signature.inputs_to_buffers
+        return any(
+            value is self.values[node] and target is not None and buffers.get(n.name) == target
+            for n, value in self.values.items()
+        )
 
     def _output(self, value: Value) -> str:
         """The value as something that an output name can be given to, and to no other."""
