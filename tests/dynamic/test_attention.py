@@ -181,6 +181,17 @@ def _softmax_by_lengths(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return x.masked_fill(mask[..., None], -1e9).softmax(1)
 
 
+def _of_joined_zeros(x: torch.Tensor) -> torch.Tensor:
+    count = x.shape[0]
+    return x @ torch.cat([torch.zeros(count, 1, 1), torch.ones(count, 2, 1)], 1)
+
+
+def _of_joined_complex(x: torch.Tensor) -> torch.Tensor:
+    reference = torch.zeros(x.shape[0], 3, dtype=torch.complex64)
+    reference[..., 0].fill_(1)
+    return torch.view_as_real(torch.complex(x, x + 1) @ reference[..., None])
+
+
 def _swin() -> nn.Module:
     """Its masks write constants, several of them the same one."""
     swin: nn.Module = SwinTransformer([4, 4], 16, [2, 2], [2, 2], [7, 7])
@@ -306,6 +317,8 @@ ROWS = [
         floats("B", "S", 3),
         floats("B", 3, "T"),
     ),
+    row("a product with what is joined of repeated tensors", _of_joined_zeros, floats("B", 5, 3)),
+    row("two products with these", _of_joined_complex, floats("B", 5, 3)),
     row("kron", torch.kron, floats("S", 2), floats("T", 3)),
     row("tensordot", lambda x, y: torch.tensordot(x, y, dims=([1], [0])), X, floats("S", 3)),
     row("vector and matrix", lambda x, y: x @ y, floats("S"), floats("S", 4)),

@@ -98,25 +98,32 @@ def _summed(b: Builder, operand: tuple[str, Value], kept: str) -> tuple[str, Val
     return "".join(c for c in term if c in kept), b.cast(total, x.dtype)
 
 
-#: Operations behind which tract still finds a broadcast.
+#: Operations behind which tract still finds a broadcast: it splits products of what is joined.
 _VIEWS = frozenset(
-    {"copy", "reshape", "slice", "squeeze", "tract_core_dyn_slice", "transpose", "unsqueeze"}
+    {
+        *("concat", "copy", "reshape", "slice", "squeeze", "tract_core_dyn_slice", "transpose"),
+        "unsqueeze",
+    }
 )
 
 
 def _is_broadcast(b: Builder, x: Value) -> bool:
-    """Whether the tensor is another one repeated along an axis."""
+    """Whether the tensor, or a part that it is joined of, is another one repeated along an axis."""
     if x.data is not None:
         return False
-    name = x.name
+    names = {x.name}
     for operation in reversed(b.graph.operations):
-        if name in operation.outputs:
-            if operation.op not in _VIEWS:
-                return operation.op in ("tract_core_broadcast", "tile")
+        if not names & {*operation.outputs}:
+            continue
+        if operation.op in ("tract_core_broadcast", "tile"):
+            return True
+        names -= {*operation.outputs}
+        if operation.op in _VIEWS:
             source = next(iter(operation.arguments.values()))
-            if not isinstance(source, Ref):
-                return False
-            name = source.name
+            parts = source if isinstance(source, (list, tuple)) else [source]
+            names |= {part.name for part in parts if isinstance(part, Ref)}
+        if not names:
+            break
     return False
 
 
