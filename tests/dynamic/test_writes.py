@@ -100,6 +100,8 @@ class Cache(torch.nn.Module):
 class Moved(torch.nn.Module):
     """Brings its buffer to the dtype that it is used in, which it has already."""
 
+    table: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("table", torch.arange(6.0))

@@ -94,9 +94,7 @@ def _linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None, **where: A
     return torch.where(behind, last - step * (last_place - n), first + step * n)
 
 
-def _tensor_split(
-    x: Tensor, indices_or_sections: Any = None, dim: int = 0, **named: Any
-) -> Any:
+def _tensor_split(x: Tensor, indices_or_sections: Any = None, dim: int = 0, **named: Any) -> Any:
     size, count = x.shape[dim], named.get("sections", indices_or_sections)
     if not isinstance(size, SymInt) or not isinstance(count, int):
         return NotImplemented

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from torchtract.llm.exporter.quantized import (
 from torchtract.llm.exporter.session_check import check_session
 from torchtract.llm.exporter.shards import Load, model_without_weights, shown
 from torchtract.llm.exporter.source import evaluated, read_model
-from torchtract.nnef import is_folder, schema, staged
+from torchtract.nnef import check_writable, is_folder, schema, staged
 from torchtract.runtime.causal import LANGUAGE_MODEL
 
 __all__ = ["export"]
@@ -107,6 +108,7 @@ def export(
         raise ValueError(f"logits={logits!r}: is 'last' or 'all'")
     check_formats(quantize)
     path = Path(path)
+    check_writable(path, compression_level)
     if is_adapted(model):
         model = without_peft(model, merge_adapter)
     texts = texts_of(model, tokenizer) if is_folder(path) else {}
@@ -117,40 +119,54 @@ def export(
     loads = {f"model.{name}": load for name, load in loads.items()}
     weights = weights_to_quantize(module, quantize, loads)
     longest = _longest(network, max_length)
-    usual = "very" if network.dtype == torch.float16 else "approximate"
-    tolerance = check_io_tolerance or usual
-    _log_errors(weights)
+    target = TractNNEF(
+        version=version,
+        dynamic_axes=_axes(module.input_names),
+        check_io=check_io,
+        check_io_tolerance=check_io_tolerance or _usual_tolerance(network),
+        check_sizes=_near_the_end(module, longest),
+        block_quant={name: each.form for each in weights for name in each.names},
+        specific_properties=_properties(network, logits, longest),
+    )
     with ExitStack() as stack:
         unfinished = stack.enter_context(staged(path))
         stack.enter_context(evaluated(module))
         stack.enter_context(attention_whole(network))
+        _log_errors(weights)
         if check_io:
             stack.enter_context(quantized(weights))
         if is_folder(path):
             write_texts(unfinished, texts, network)
         file = unfinished / MODEL_NAME if is_folder(path) else unfinished
-        export_model_to_nnef(
-            model=module,
-            args=module.example(_PAST, _TOKENS),
-            file_path_export=file,
-            inference_target=TractNNEF(
-                version=version,
-                dynamic_axes=_axes(module.input_names),
-                check_io=check_io,
-                check_io_tolerance=tolerance,
-                check_sizes=_near_the_end(module, longest),
-                block_quant={name: each.form for each in weights for name in each.names},
-                specific_properties=_properties(network, logits, longest),
-                weights=stack.enter_context(shown(module, loads)),
-            ),
-            input_names=module.input_names,
-            output_names=module.output_names,
-            custom_extensions=_assertions(longest),
-            compression_level=compression_level,
-        )
-        if check_io:
-            check_session(file, module, longest, tolerance)
+        shown_loads = stack.enter_context(shown(module, loads))
+        _write(module, file, replace(target, weights=shown_loads), longest, compression_level)
     return path
+
+
+def _write(
+    module: CachedModel,
+    file: Path,
+    target: TractNNEF,
+    longest: int | None,
+    compression_level: int | None,
+) -> None:
+    """Write a model and check it."""
+    export_model_to_nnef(
+        model=module,
+        args=module.example(_PAST, _TOKENS),
+        file_path_export=file,
+        inference_target=target,
+        input_names=module.input_names,
+        output_names=module.output_names,
+        custom_extensions=_assertions(longest),
+        compression_level=compression_level,
+    )
+    if target.check_io:
+        check_session(file, module, longest, target.check_io_tolerance)
+
+
+def _usual_tolerance(model: PreTrainedModel) -> str:
+    return "very" if model.dtype == torch.float16 else "approximate"
 
 
 def _read(
@@ -199,7 +215,7 @@ def _near_the_end(module: CachedModel, longest: int | None) -> list[dict[str, in
 
 
 def _log_errors(weights: Sequence[QuantizedWeight]) -> None:
-    for each in weights:
+    for each in weights if log.isEnabledFor(logging.INFO) else ():
         log.info("%s: %s loses %.2f %%", each.names[0], each.form, 100 * each.error())
 
 
