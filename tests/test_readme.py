@@ -17,7 +17,8 @@ README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 # The page of operators is a table that is measured, without code.
 PAGES = sorted({*(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "operators.md"})
 # A server runs until it is told to stop: tests/examples does that.
-EXAMPLES = sorted({*(ROOT / "examples").glob("*.py")} - {ROOT / "examples" / "stream_server.py"})
+SERVERS = {ROOT / "examples" / name for name in ("openai_server.py", "stream_server.py")}
+EXAMPLES = sorted({*(ROOT / "examples").glob("*.py")} - SERVERS)
 
 
 def blocks(document: Path, language: str) -> list[str]:

@@ -106,22 +106,25 @@ def test_the_processors_come_in_transformers_order(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn_from: list[Logits] = []
+    candidates = ours._candidates
 
-    def draw(logits: Logits, _: np.random.Generator) -> int:
-        drawn_from.append(logits)
-        return 0
+    def noted(logits: Logits, sampling: Sampling) -> tuple[ours.Tokens | None, Logits]:
+        tokens, kept = candidates(logits, sampling)
+        among_all = np.full(300, -np.inf, np.float32)
+        among_all[slice(None) if tokens is None else tokens] = kept
+        drawn_from.append(among_all)
+        return tokens, kept
 
-    monkeypatch.setattr(ours, "_draw", draw)
+    monkeypatch.setattr(ours, "_candidates", noted)
     model: Any = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=1, n_embd=4, vocab_size=300))
     config = GenerationConfig(do_sample=True, **{"top_k": 0, **options})
     processors = model._get_logits_processor(config, input_ids_seq_length=5)
 
     sampler = Sampler(Sampling(**{"temperature": 1.0, **options}), SEEN, 0)
-    for seed in range(10):
-        sampler(random_logits(seed, 300))
+    drawn = [sampler(random_logits(seed, 300)) for seed in range(10)]
 
     for seed, logits in enumerate(drawn_from):
-        tokens = (*SEEN, *[0] * seed)
+        tokens = (*SEEN, *drawn[:seed])
         np.testing.assert_array_equal(
             logits, processed(processors, random_logits(seed, 300), tokens)
         )

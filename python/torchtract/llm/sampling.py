@@ -15,6 +15,8 @@ from torchtract.llm.causal import Logits
 
 __all__ = ["Sampler", "Sampling", "min_p", "repetition_penalty", "top_k", "top_p"]
 
+Tokens = npt.NDArray[np.int64]
+
 _NONE = np.float32(-np.inf)
 """The logit of a token that must not be chosen."""
 _LIKELY = 1024
@@ -83,13 +85,9 @@ class Sampler:
             raise RunError(f"the model gave the logit {logits[token]}, so no token can be chosen")
         if self._random is not None:
             logits = logits / np.float32(sampling.temperature)
-            if sampling.top_k:
-                logits = top_k(logits, sampling.top_k)
-            if sampling.top_p < 1:
-                logits = top_p(logits, sampling.top_p)
-            if sampling.min_p > 0:
-                logits = min_p(logits, sampling.min_p)
-            token = _draw(logits, self._random)
+            tokens, logits = _candidates(logits, sampling)
+            place = _draw(logits, self._random)
+            token = place if tokens is None else int(tokens[place])
         if self._seen is not None:
             self._seen.add(token)
         return token
@@ -114,14 +112,14 @@ def top_k(logits: Logits, k: int) -> Logits:
 
 def top_p(logits: Logits, p: float) -> Logits:
     """Keeps the fewest tokens, likeliest first, whose probabilities add up to `p`."""
-    weights = np.exp(logits - logits.max(), dtype=np.float64)
-    enough = p * weights.sum()
+    weights = np.exp(logits - logits.max())
+    enough = p * weights.sum(dtype=np.float64)
     candidates = np.flatnonzero(top_k(logits, _LIKELY) > _NONE)
-    if weights[candidates].sum() < enough:
+    if weights[candidates].sum(dtype=np.float64) < enough:
         candidates = np.arange(len(logits))
     # Of equals the last one first, as transformers has them: it sorts upwards.
     candidates = candidates[np.argsort(logits[candidates], kind="stable")[::-1]]
-    before = np.cumsum(weights[candidates])
+    before = np.cumsum(weights[candidates], dtype=np.float64)
     kept = candidates[: 1 + int(np.searchsorted(before, enough, side="left"))]
     filtered = np.full_like(logits, _NONE)
     filtered[kept] = logits[kept]
@@ -133,13 +131,29 @@ def min_p(logits: Logits, p: float) -> Logits:
     return np.where(np.exp(logits - logits.max()) < np.float32(p), _NONE, logits)
 
 
+def _candidates(logits: Logits, sampling: Sampling) -> tuple[Tokens | None, Logits]:
+    """The tokens to draw from, None for all, and their logits."""
+    filters: list[Callable[[Logits], Logits]] = []
+    if sampling.top_k:
+        filters.append(lambda logits: top_k(logits, sampling.top_k))
+    if sampling.top_p < 1:
+        filters.append(lambda logits: top_p(logits, sampling.top_p))
+    if sampling.min_p > 0:
+        filters.append(lambda logits: min_p(logits, sampling.min_p))
+    tokens: Tokens | None = None
+    for filtered in filters:
+        # Only what is left: a vocabulary is large, and all of it slow.
+        logits = filtered(logits)
+        kept = np.flatnonzero(logits > _NONE)
+        tokens, logits = kept if tokens is None else tokens[kept], logits[kept]
+    return tokens, logits
+
+
 def _draw(logits: Logits, random: np.random.Generator) -> int:
-    candidates = np.flatnonzero(logits > _NONE)
-    kept = logits[candidates].astype(np.float64)
-    upto: npt.NDArray[np.float64] = np.cumsum(np.exp(kept - kept.max()))
+    upto: npt.NDArray[np.float64] = np.cumsum(np.exp(logits - logits.max()), dtype=np.float64)
     # Never one of probability 0: those add nothing, and the first one above is taken.
     place = int(np.searchsorted(upto, random.random() * upto[-1], side="right"))
-    return int(candidates[min(place, int(np.searchsorted(upto, upto[-1])))])
+    return min(place, int(np.searchsorted(upto, upto[-1])))
 
 
 def _check(name: str, value: Any, holds: Callable[[float], bool], needed: str) -> None:
