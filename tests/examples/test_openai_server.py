@@ -8,46 +8,22 @@ import os
 import re
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-import uvicorn
 from openai import OpenAI
 
 from examples.conftest import eventually
-from llm.fakes import FakeModel
-from llm.texts import CHAT_TEMPLATE, trained_tokenizer, write_language_model
-from openai_server import application
-from torchtract.llm import ChatTemplate, LanguageModel, load
+from examples.openai_serving import serving
+from llm.texts import trained_tokenizer, write_language_model
+from torchtract.llm import LanguageModel, load
 
 SERVER = Path(__file__).parents[2] / "examples" / "openai_server.py"
 MESSAGES: list[Any] = [{"role": "user", "content": "Which models stream?"}]
-
-
-@contextmanager
-def serving(lm: LanguageModel, parallel: int = 2) -> Iterator[str]:
-    """Serves a model as ``llama`` in this process, and gives the address."""
-    config = uvicorn.Config(
-        application(lm, "llama", parallel), port=0, log_level="error", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        assert eventually(lambda: server.started or not thread.is_alive())
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -311,102 +287,6 @@ def test_what_is_no_request(url: str) -> None:
     assert answer("/v1/completions", "[]") == (400, "invalid_request_error")
     assert answer("/v1/completions", '{"model": "llama"}') == (400, "invalid_request_error")
     assert answer("/v1/embeddings", "{}") == (404, "invalid_request_error")
-
-
-class SlowModel(FakeModel):
-    """Takes a millisecond for a token, and has no end."""
-
-    def __init__(self) -> None:
-        super().__init__(vocab_size=512, max_length=10**6, says=self._say)
-
-    @staticmethod
-    def _say(tokens: list[int]) -> int:
-        time.sleep(0.001)
-        return 60 + len(tokens) % 20
-
-    def rests(self) -> bool:
-        """Whether nothing is computed."""
-        before = len(self.pushed)
-        time.sleep(0.2)
-        return len(self.pushed) == before
-
-
-@pytest.fixture
-def slow() -> Iterator[tuple[SlowModel, OpenAI]]:
-    model = SlowModel()
-    template = ChatTemplate({"default": CHAT_TEMPLATE}, {"bos_token": ""}, "a test")
-    lm = LanguageModel(model, _Texts(trained_tokenizer()), chat_template=template)
-    with (
-        serving(lm, parallel=1) as url,
-        OpenAI(base_url=url, api_key="none", max_retries=0) as client,
-    ):
-        yield model, client
-
-
-class _Texts:
-    """A tokenizer that needs no file."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-
-    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
-        return tokens
-
-    def decode(self, tokens: Any, *, skip_special_tokens: bool = True) -> str:
-        text: str = self._tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens)
-        return text
-
-
-def test_a_client_that_leaves_a_stream_ends_it(slow: tuple[SlowModel, OpenAI]) -> None:
-    model, client = slow
-    stream = client.chat.completions.create(
-        model="llama", messages=MESSAGES, max_tokens=500_000, stream=True
-    )
-    for _ in range(5):
-        next(stream)
-    assert not model.rests()
-
-    stream.close()
-
-    assert eventually(model.rests)
-
-
-def test_a_client_that_waits_no_longer_ends_the_text(slow: tuple[SlowModel, OpenAI]) -> None:
-    model, client = slow
-
-    with pytest.raises(openai.APITimeoutError):
-        client.with_options(timeout=0.5).completions.create(
-            model="llama", prompt="Hi", max_tokens=500_000
-        )
-
-    assert model.pushed
-    assert eventually(model.rests)
-
-
-def test_a_client_that_reads_slowly_holds_up_nobody(slow: tuple[SlowModel, OpenAI]) -> None:
-    _, client = slow
-    stream = client.completions.create(model="llama", prompt="Hi", max_tokens=500_000, stream=True)
-    next(stream)
-
-    other = client.with_options(timeout=20).completions.create(
-        model="llama", prompt="Ho", max_tokens=5
-    )
-
-    assert len(other.choices[0].text) > 0
-    stream.close()
-
-
-def test_an_engine_that_fails_is_told(slow: tuple[SlowModel, OpenAI]) -> None:
-    model, client = slow
-    model.fails = True
-    with pytest.raises(openai.InternalServerError, match="the engine broke"):
-        client.completions.create(model="llama", prompt="Hi")
-    with pytest.raises(openai.APIError, match="the engine broke"):
-        list(client.completions.create(model="llama", prompt="Hi", stream=True))
-
-    model.fails = False
-    assert client.completions.create(model="llama", prompt="Hi").choices[0].text
 
 
 def test_the_server_at_a_terminal(folder: Path, lm: LanguageModel, tmp_path: Path) -> None:
