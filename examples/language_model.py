@@ -105,9 +105,9 @@ def main() -> None:
         console.print(table(files, unseen))
 
         lm = llm.load(files["q4_0"])
-        options = {"max_new_tokens": 60, "temperature": 0.7, "seed": 1}
+        options: llm.GenerationOptions = {"max_new_tokens": 60, "temperature": 0.7, "seed": 1}
         console.print(f"{PROMPT}[green]", end="")
-        for piece in lm.generate(PROMPT, stream=True, **options):  # type: ignore[call-overload]
+        for piece in lm.generate(PROMPT, stream=True, **options):
             console.print(escape(piece), end="", style="green")
         console.print()
 

@@ -103,6 +103,13 @@ def test_a_stop_string_ends_the_text(
     assert result.finish_reason == "stop"
 
 
+def test_a_special_token_as_a_stop_string(tokenizer: FolderTokenizer) -> None:
+    result = saying(TEXT + "<|im_end|> more", tokenizer, then=1).generate("?", stop="<|im_end|>")
+
+    assert (result.text, result.finish_reason) == (TEXT, "stop")
+    assert result.tokens[-1] == tokenizer.encode("<|im_end|>", add_special_tokens=False)[0]
+
+
 def test_as_many_tokens_as_asked_for(tokenizer: FolderTokenizer) -> None:
     lm = saying(TEXT, tokenizer, then=1)
     said = tokenizer.encode(TEXT, add_special_tokens=False)

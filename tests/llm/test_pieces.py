@@ -67,6 +67,15 @@ def test_half_a_character_comes_at_the_end(bpe: Tokenizer) -> None:
     assert pieces_of(Decoder(bpe.decode, ()), tokens) == ["a", "", "", "", "\ufffd"]
 
 
+def test_a_prompt_that_ends_in_half_a_character(bpe: Tokenizer) -> None:
+    tokens = bpe.encode("a🙂b", add_special_tokens=False).ids
+
+    for half in (2, 3, 4):
+        pieces = pieces_of(Decoder(bpe.decode, tokens[:half]), tokens[half:])
+
+        assert "".join(pieces) == bpe.decode(tokens[half:])
+
+
 def test_a_replacement_character_of_the_text_itself(bpe: Tokenizer) -> None:
     tokens = bpe.encode("a\ufffdb", add_special_tokens=False).ids
 

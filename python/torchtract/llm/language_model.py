@@ -287,7 +287,7 @@ class LanguageModel:
                     prompt=reader,
                     choose=Sampler(chosen, prompt, None if seed is None else seed + place),
                     decode=self.tokenizer.decode,
-                    eos=frozenset(self.eos_token_ids),
+                    eos=frozenset(self.eos_token_ids) | self._ends(stops),
                     stops=stops,
                     most=min(max_new_tokens, self.max_length - len(prompt)),
                     # One for all: others' prompts have a place in the cache too.
@@ -313,6 +313,11 @@ class LanguageModel:
                 f"prompt: a text or a list of ints is needed, not {tokens.dtype} [{shape}]"
             )
         return [int(token) for token in tokens]
+
+    def _ends(self, stops: Sequence[str]) -> set[int]:
+        """Stop strings that are a token without text, such as the end of a chat's message."""
+        coded = (self.tokenizer.encode(stop, add_special_tokens=False) for stop in stops)
+        return {ids[0] for ids in coded if len(ids) == 1 and not self.tokenizer.decode(ids)}
 
     def _check_prompt(self, tokens: Sequence[int]) -> None:
         if not tokens:

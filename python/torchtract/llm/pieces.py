@@ -62,6 +62,8 @@ class Decoder:
     def __init__(self, decode: Callable[[Sequence[int]], str], prompt: Sequence[int]) -> None:
         self._decode = decode
         self._tokens = list(prompt[-_WINDOW:])
+        if decode(self._tokens).endswith(_BROKEN):
+            self._tokens = []  # half a character of the prompt is none of the text
         self._new = len(self._tokens)
         self._shown = len(decode(self._tokens))
 
