@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +28,9 @@ NOTHING_ASKED: dict[str, tuple[Any, ...]] = {
     "top_logprobs": (),
     "web_search_options": (),
 }
+
+LONGEST_ANSWER = 4096
+"""Of a model without a limit, to a client that sets none."""
 
 
 class BadRequest(Exception):
@@ -134,7 +138,9 @@ class ChatRequest(Asked):
 
     def _max_tokens(self, lm: LanguageModel) -> int:
         asked = self.max_completion_tokens or self.max_tokens
-        return lm.max_length if asked is None else asked
+        if asked is not None:
+            return asked
+        return lm.max_length if lm.max_length < sys.maxsize else LONGEST_ANSWER
 
     def _prompts(self, lm: LanguageModel) -> list[list[int]]:
         messages = [{**message, "content": as_text(message)} for message in self.messages]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -360,3 +361,13 @@ def test_chat_without_a_template() -> None:
 def test_a_stranger_as_stop() -> None:
     with pytest.raises(GenerationError, match="stop="):
         LanguageModel(FakeModel()).generate([1], stop=5)  # type: ignore[call-overload]
+
+
+def test_repr(tokenizer: FolderTokenizer) -> None:
+    template = ChatTemplate({"default": "x"}, {}, "a test")
+    short = LanguageModel(FakeModel())
+    endless = LanguageModel(FakeModel(512, sys.maxsize), tokenizer, chat_template=template)
+
+    assert repr(short) == "LanguageModel(50 tokens, texts of up to 64, without a chat template)"
+    assert repr(endless) == "LanguageModel(512 tokens, with a chat template)"
+    assert len(endless.generate("a", max_new_tokens=5).tokens) == 5

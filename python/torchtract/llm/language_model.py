@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, overload
 
@@ -55,7 +56,8 @@ class LanguageModel:
         tokenizer: text to token ids, and back.
         chat_template: None where there is none.
         settings: how to generate where a call does not say.
-        max_length: how many tokens a prompt and its continuation can have together.
+        max_length: how many tokens a prompt and its continuation can have together; sys.maxsize
+            where the model has no limit.
         vocab_size: how many tokens there are.
         eos_token_ids: those that end a text.
 
@@ -337,10 +339,8 @@ class LanguageModel:
 
     def __repr__(self) -> str:
         chat = "with" if self.chat_template else "without"
-        return (
-            f"LanguageModel({self.vocab_size} tokens, texts of up to {self.max_length}, "
-            f"{chat} a chat template)"
-        )
+        longest = "" if self.max_length == sys.maxsize else f", texts of up to {self.max_length}"
+        return f"LanguageModel({self.vocab_size} tokens{longest}, {chat} a chat template)"
 
 
 def _drained(stream: TextStream) -> Generation:
