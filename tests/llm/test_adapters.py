@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from llm.families import tiny
 from torchtract import llm, load
-from torchtract.errors import CaptureError, LoadError
+from torchtract.errors import CaptureError, FormatError, LoadError
 
 TOKENS = torch.tensor([[5, 9, 40, 7]])
 
@@ -104,6 +105,70 @@ def test_another_adapter_is_refused(tmp_path: Path) -> None:
         with pytest.raises(LoadError, match=says):
             llm.swap_adapter(model, adapter, tmp_path / "m.nnef.tar")
     assert file.read_bytes() == before
+
+
+def test_an_adapter_may_be_of_bfloat16(tmp_path: Path) -> None:
+    file = llm.export(adapted(1), tmp_path / "m.nnef.tar", merge_adapter=False, check_io=False)
+    adapter = folder(tmp_path, 5)
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    narrow = {name: tensor.bfloat16() for name, tensor in tensors.items()}
+    save_file(narrow, adapter / "adapter_model.safetensors", {"format": "pt"})
+    llm.swap_adapter(file, adapter, tmp_path / "n.nnef.tar")
+    np.testing.assert_allclose(actual(tmp_path / "n.nnef.tar"), expected(adapted(5)), atol=0.5)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"r": None}, {"r": 0}, {"lora_alpha": "16"}, {"modules_to_save": ["lm_head"]}]
+)
+def test_an_odd_configuration_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    file = llm.export(adapted(1), tmp_path / "m.nnef.tar", merge_adapter=False, check_io=False)
+    adapter = folder(tmp_path, 5)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | settings))
+    with pytest.raises(LoadError, match=next(iter(settings))):
+        llm.swap_adapter(file, adapter, tmp_path / "n.nnef.tar")
+
+
+def test_a_cut_model_is_refused(tmp_path: Path) -> None:
+    file = llm.export(adapted(1), tmp_path / "m.nnef.tar", merge_adapter=False, check_io=False)
+    cut = tmp_path / "cut.nnef.tar"
+    cut.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(LoadError, match=r"cut\.nnef\.tar"):
+        llm.swap_adapter(cut, folder(tmp_path, 5), tmp_path / "n.nnef.tar")
+    with pytest.raises(FormatError, match=r"\.nnef\.tar"):
+        llm.swap_adapter(file, folder(tmp_path, 6), tmp_path / "n.nnef.tgz")
+
+
+def test_part_of_an_adapter_is_refused(tmp_path: Path) -> None:
+    adapter = folder(tmp_path, 5)
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if "layers.1" not in name}
+    save_file(kept, adapter / "adapter_model.safetensors", {"format": "pt"})
+    with pytest.raises(CaptureError, match=r"for another model.*layers"):
+        llm.export(tiny("LlamaForCausalLM"), tmp_path / "m.nnef.tar", adapter=adapter)
+
+
+def test_an_adapter_that_is_switched_off_is_refused(tmp_path: Path) -> None:
+    model = adapted(1)
+    model.base_model.disable_adapter_layers()
+    with pytest.raises(CaptureError, match="switched off"):
+        llm.export(model, tmp_path / "m.nnef.tar")
+
+
+def test_an_adapter_with_biases_is_merged_or_refused(tmp_path: Path) -> None:
+    base = tiny("LlamaForCausalLM", attention_bias=True)
+    config = LoraConfig(
+        r=4, lora_alpha=16, target_modules=["q_proj"], lora_bias=True, task_type="CAUSAL_LM"
+    )
+    model = get_peft_model(base, config).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                weight.normal_(0, 0.3)
+    with pytest.raises(CaptureError, match="merge it"):
+        llm.export(model, tmp_path / "m.nnef.tar", merge_adapter=False)
+    file = llm.export(model, tmp_path / "m.nnef.tar")
+    np.testing.assert_allclose(actual(file), expected(model), rtol=1e-3, atol=1e-3)
 
 
 def test_other_kinds_of_adapters_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -123,6 +126,41 @@ def test_weights_that_transformers_fuses_are_read_by_it(tmp_path: Path) -> None:
     assert parts.read_bytes() == whole.read_bytes()
 
 
+def change_file(folder: Path, **tensors: torch.Tensor) -> None:
+    """Give the file of weights other tensors, or some beside."""
+    file = folder / "model.safetensors"
+    save_file(load_file(file) | tensors, file, {"format": "pt"})
+
+
+def change_config(folder: Path, **settings: Any) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+
+
+def test_a_tied_weight_that_differs_is_its_own(folder: Path, tmp_path: Path) -> None:
+    change_config(folder, tie_word_embeddings=True)  # with another lm_head.weight in the file
+    whole = llm.export(folder, tmp_path / "whole.nnef.tar")
+    parts = llm.export(folder, tmp_path / "parts.nnef.tar", check_io=False)
+    ids = [5, 6, 7]
+    expected = load(whole).causal().session().push(ids)
+    np.testing.assert_array_equal(load(parts).causal().session().push(ids), expected)
+
+
+@pytest.mark.parametrize("spoilt", ["other tensors", "codes", "quantised"])
+def test_files_of_something_else_are_read_by_transformers(
+    spoilt: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if spoilt == "other tensors":
+        change_file(folder, scale=torch.ones(3))
+    elif spoilt == "codes":
+        change_file(folder, **{"lm_head.weight": torch.ones(97, 32).to(torch.float8_e4m3fn)})
+    else:
+        change_config(folder, quantization_config={"quant_method": "fp8"})
+    monkeypatch.setattr("torchtract.llm.exporter.read_model", None)
+    with pytest.raises(TypeError, match="'NoneType' object is not callable"):
+        llm.export(folder, tmp_path / "m.nnef.tar", check_io=False)
+
+
 def test_a_missing_file_of_weights_is_told(tmp_path: Path) -> None:
     tiny(LLAMA).save_pretrained(tmp_path / "hf", max_shard_size="20KB")
     next((tmp_path / "hf").glob("*-00002-*.safetensors")).unlink()
@@ -210,13 +248,104 @@ def test_a_length_beyond_the_models_own_is_refused(tmp_path: Path) -> None:
 
 def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
     model = tiny(LLAMA).train()
+    model.model.layers[0].eval()
     before = model.config._attn_implementation
     llm.export(model, tmp_path / "m.nnef.tar", check_io=False, dtype=torch.float16)
     llm.export(model, tmp_path / "m.nnef.tar", check_io=False)
     assert model.config._attn_implementation == before
     assert model.training
     assert model.lm_head.training
+    assert not model.model.layers[0].training
     assert model.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("rope", "max_length", "says"),
+    [
+        ({"rope_type": "dynamic", "factor": 4.0}, None, ""),
+        ({"rope_type": "longrope", "original_max_position_embeddings": 24}, 24, ""),
+        (
+            {"rope_type": "longrope", "original_max_position_embeddings": 24},
+            None,
+            "texts of up to 96 tokens.*beyond 24; give max_length=24",
+        ),
+    ],
+)
+def test_frequencies_that_change_with_the_length(
+    rope: dict[str, Any], max_length: int | None, says: str, tmp_path: Path
+) -> None:
+    factors = {"short_factor": [1.0] * 4, "long_factor": [3.0] * 4, "factor": 4.0}
+    given = rope | (factors if rope["rope_type"] == "longrope" else {})
+    model = tiny(LLAMA, rope_parameters={**given, "rope_theta": 10_000.0})
+    path = tmp_path / "m.nnef.tar"
+    if says:
+        with pytest.raises(CaptureError, match=says):
+            llm.export(model, path, max_length=max_length)
+        return
+    session = load(llm.export(model, path, max_length=max_length)).causal().session()
+    ids = torch.randint(3, 97, (1, session.max_length))
+    with torch.no_grad():
+        expected = model(ids).logits[0, -1].numpy()
+    np.testing.assert_allclose(session.push(ids[0].numpy()), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"dtype": torch.float64}, ValueError, "float32 or torch.float16"),
+        ({"dtype": "float16"}, ValueError, "float32 or torch.float16"),
+        ({"max_length": "x"}, ValueError, "'x': is an int"),
+        ({"max_length": 0}, CaptureError, "max_length=0"),
+        ({"tokenizer": "/nope"}, FormatError, "'/nope'"),
+    ],
+)
+def test_other_options_are_refused(
+    options: dict[str, Any], error: Any, says: str, llama: PreTrainedModel, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=says):
+        llm.export(llama, tmp_path / "out", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_models_are_refused(tmp_path: Path) -> None:
+    refused: list[tuple[Any, str]] = [
+        (tiny(LLAMA).bfloat16(), "bfloat16.*dtype=torch.float32"),
+        ("/nope", "/nope: there is no such folder"),
+    ]
+    for model, says in refused:
+        with pytest.raises(CaptureError, match=says):
+            llm.export(model, tmp_path / "m.nnef.tar")
+    of_bfloat16 = llm.export(tiny(LLAMA).bfloat16(), tmp_path / "m.nnef.tar", dtype=torch.float32)
+    assert of_bfloat16.exists()
+
+
+def test_a_cache_that_changes_the_model_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = "torchtract.llm.exporter.attention.attention"
+    monkeypatch.setattr(wrong, lambda query, *_: query * 0)
+    with pytest.raises(CaptureError, match="other logits with one"):
+        llm.export(tiny(LLAMA), tmp_path / "m.nnef.tar")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
+def test_a_session_after_a_fork(llama: PreTrainedModel, tmp_path: Path) -> None:
+    file = llm.export(llama, tmp_path / "m.nnef.tar", check_io=False)
+    code = f"""
+import os, torchtract as tt
+session = tt.load({str(file)!r}).causal().session()
+session.push([5, 6, 7])
+child = os.fork()
+logits = session.push([8])
+print(logits[:5].tolist(), flush=True)
+if child:
+    os.wait()
+os._exit(0)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    parent, child = done.stdout.splitlines()
+    assert parent == child
 
 
 def test_a_session_that_differs_is_refused(

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from llm.families import tiny
 from torchtract import llm, load
+from torchtract.errors import FormatError
 
 LARGER: dict[str, dict[str, Any]] = {
     "LlamaForCausalLM": {"hidden_size": 64, "intermediate_size": 96},
@@ -51,12 +52,12 @@ def test_half_precision(tmp_path: Path) -> None:
 
 def test_by_pattern(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = usual("LlamaForCausalLM")
-    formats = {"*lm_head*": None, "*embed*": None, "*.mlp.*": "q4_0"}
+    formats = {"lm_head.weight": None, "*embed*": None, "*.mlp.*": "q4_0"}
     with caplog.at_level(logging.INFO, "torchtract"):
         llm.export(model, tmp_path / "m.nnef.tar", quantize=formats, check_io=False)
     told = [message for message in caplog.messages if "loses" in message]
     assert len(told) == 6
-    assert told[0].startswith("model.model.layers.0.mlp.gate_proj.weight: q4_0 loses 8.")
+    assert told[0].startswith("model.layers.0.mlp.gate_proj.weight: q4_0 loses 8.")
 
 
 @pytest.mark.parametrize(
@@ -64,9 +65,21 @@ def test_by_pattern(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     [
         ("q5_1", "'q5_1' is no format; use q4_0 or None"),
         ({"*": "int4"}, "'int4' is no format"),
-        ({"*.ffn.*": "q4_0"}, r"'\*\.ffn\.\*' fits no weight.*such as 'model\.lm_head\.weight'"),
+        ({3: "q4_0"}, "3 is no pattern"),
+        (["q4_0"], "is no format"),
+        ({"*.ffn.*": "q4_0"}, r"'\*\.ffn\.\*' fits no weight.*such as 'lm_head\.weight'"),
     ],
 )
 def test_what_is_refused(formats: Any, says: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=says):
         llm.export(usual("LlamaForCausalLM"), tmp_path / "m.nnef.tar", quantize=formats)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_what_blocks_can_not_hold_is_refused(value: float, tmp_path: Path) -> None:
+    model = usual("LlamaForCausalLM")
+    with torch.no_grad():
+        model.lm_head.weight[3, 5] = value
+    with pytest.raises(FormatError, match=r"lm_head\.weight.*not finite or beyond"):
+        llm.export(model, tmp_path / "m.nnef.tar", quantize="q4_0", check_io=False)
+    assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ from graphs import external, variable
 from torchtract import load
 from torchtract.errors import FormatError
 from torchtract.nnef import Argument, Graph, Operation, Ref, check_writable, write_archive
-from torchtract.nnef.block_quant import BLOCK, Floats, quantised, restored
+from torchtract.nnef.block_quant import BLOCK, Floats, restored, to_blocks
 from torchtract.passes import store_by_blocks
 
 ROWS = hnp.arrays(
@@ -37,7 +37,7 @@ def test_what_is_kept_is_near_and_kept_again(array: Floats) -> None:
 
 def test_a_block_has_a_scale_and_sixteen_pairs() -> None:
     values = np.arange(-8, 8, dtype=np.float32)
-    (block,) = quantised(np.concatenate([values, values[::-1]]))
+    (block,) = to_blocks(np.concatenate([values, values[::-1]]))
     assert block.dtype.itemsize == 18
     assert block["scale"] == 1
     assert block["pairs"].tolist() == [(15 - i) << 4 | i for i in range(16)]

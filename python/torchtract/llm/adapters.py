@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
+import ml_dtypes  # noqa: F401  (gives numpy bfloat16, in which adapters may be)
 import numpy as np
 
-from torchtract.errors import LoadError
+from torchtract.errors import FormatError, LoadError
 from torchtract.nnef import Variable, read_tensor, staged, write_tensor
 
 __all__ = ["swap_adapter"]
@@ -38,8 +41,10 @@ def swap_adapter(
             is for other layers or of another rank.
         FormatError: the path can't be written.
     """
-    weights = _weights(Path(adapter))
     path = Path(path)
+    if path.suffix != ".tar":
+        raise FormatError(f"{str(path)!r}: can't be written, since this is a .nnef.tar; end it so.")
+    weights = _weights(Path(adapter))
     with _opened(Path(model)) as old, staged(path) as unfinished:
         names = {f"{name}.dat" for name in weights}
         theirs = {m.name for m in old if ".lora_" in m.name}
@@ -60,9 +65,11 @@ def swap_adapter(
     return path
 
 
-def _opened(model: Path) -> tarfile.TarFile:
+@contextmanager
+def _opened(model: Path) -> Iterator[tarfile.TarFile]:
     try:
-        return tarfile.open(model, "r:")
+        with tarfile.open(model, "r:") as archive:
+            yield archive
     except (OSError, tarfile.TarError) as error:
         raise LoadError(f"{model}: no .nnef.tar can be read from it: {error}") from error
 
@@ -88,7 +95,7 @@ def _weights(adapter: Path) -> dict[str, np.ndarray]:
 
     try:
         config = json.loads((adapter / _CONFIG).read_text("utf-8"))
-        tensors = load_file(adapter / _WEIGHTS)
+        tensors = {k: x.astype(np.float32) for k, x in load_file(adapter / _WEIGHTS).items()}
     except (OSError, ValueError, SafetensorError) as error:
         raise LoadError(f"{adapter}: no adapter of peft can be read from it: {error}") from error
     factor = _factor(adapter, config)
@@ -105,12 +112,15 @@ def _label(name: str) -> str:
     return f"model.{path}.{kind}.default.weight"
 
 
-def _factor(adapter: Path, config: Mapping[str, object]) -> float:
-    unlike = [key for key in ("use_dora", "rank_pattern", "alpha_pattern") if config.get(key)]
+def _factor(adapter: Path, config: Any) -> float:
+    if not isinstance(config, dict):
+        raise LoadError(f"{adapter / _CONFIG}: holds no object")
+    odd = ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save")
+    unlike = [key for key in odd if config.get(key)]
     if config.get("peft_type") != "LORA" or unlike:
         told = unlike or [f"peft_type {config.get('peft_type')!r}"]
         raise LoadError(f"{adapter}: has {', '.join(told)}; plain LoRA adapters can be swapped.")
-    rank, alpha = config["r"], config["lora_alpha"]
-    assert isinstance(rank, int)
-    assert isinstance(alpha, (int, float))
-    return alpha / (rank**0.5 if config.get("use_rslora") else rank)
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if not (isinstance(rank, int) and rank > 0 and isinstance(alpha, (int, float))):
+        raise LoadError(f"{adapter / _CONFIG}: r={rank!r}, lora_alpha={alpha!r}: are no numbers")
+    return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)

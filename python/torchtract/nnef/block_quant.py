@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BLOCK", "FORMATS", "bytes_by_blocks", "quantised", "restored"]
+__all__ = ["BLOCK", "FORMATS", "bytes_by_blocks", "restored", "to_blocks"]
 
 BLOCK = 32
 """How many values share a scale."""
@@ -32,16 +32,22 @@ def bytes_by_blocks(values: int) -> int:
     return values // BLOCK * _Q4_0.itemsize
 
 
-def quantised(array: Floats) -> npt.NDArray[np.void]:
+def to_blocks(array: Floats) -> npt.NDArray[np.void]:
     """The blocks of an array whose last axis is a multiple of 32, in the order of its elements.
 
     The value that is furthest from zero is -8 times the scale of its block.
+
+    Raises:
+        ValueError: a value is not finite, or too large for a scale of 16 bits.
     """
     rows = array.reshape(-1, BLOCK)
     blocks = np.empty(len(rows), _Q4_0)
     for start in range(0, len(rows), _AT_ONCE):
         at_once = slice(start, start + _AT_ONCE)
-        _fill(blocks[at_once], rows[at_once].astype(np.float32))
+        with np.errstate(over="ignore", invalid="ignore"):
+            _fill(blocks[at_once], rows[at_once].astype(np.float32))
+    if not np.isfinite(blocks["scale"]).all():
+        raise ValueError("it has values that are not finite or beyond 524032")
     return blocks
 
 
@@ -57,7 +63,7 @@ def _fill(blocks: npt.NDArray[np.void], rows: npt.NDArray[np.float32]) -> None:
 
 def restored(array: Floats) -> npt.NDArray[np.float32]:
     """What the blocks keep of an array, in its shape."""
-    blocks = quantised(array)
+    blocks = to_blocks(array)
     values = np.empty((len(blocks), BLOCK), np.float32)
     values[:, : BLOCK // 2] = blocks["pairs"] & 15
     values[:, BLOCK // 2 :] = blocks["pairs"] >> 4

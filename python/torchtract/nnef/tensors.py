@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from torchtract.errors import FormatError
-from torchtract.nnef.block_quant import BLOCK, FORMATS, bytes_by_blocks, quantised
+from torchtract.nnef.block_quant import BLOCK, FORMATS, bytes_by_blocks, to_blocks
 from torchtract.nnef.graph import Variable
 
 __all__ = ["read_tensor", "tensor_header", "tensor_values", "write_tensor"]
@@ -88,7 +88,10 @@ def tensor_values(variable: Variable) -> memoryview:
     if variable.datum_type == "bool" and array.size == 0:
         return memoryview(bytes(1))
     if variable.block_quant:
-        array = quantised(array)
+        try:
+            array = to_blocks(array)
+        except ValueError as error:
+            raise _refused(variable, str(error)) from error
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 

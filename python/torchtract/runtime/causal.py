@@ -25,7 +25,8 @@ class CausalModel:
     """A causal language model compiled for this machine. Any number of threads may have sessions.
 
     Attributes:
-        max_length: of a text, in tokens, those that are read and those that are generated.
+        max_length: of a text, in tokens, those that are read and those that are generated;
+            `sys.maxsize` where the file has no bound.
         vocab_size: how many tokens there are; their ids are below.
         eos_token_ids: tokens that end a text, as far as the file tells.
         threads: how many threads share the work of a call.
@@ -94,8 +95,8 @@ class Session:
         Raises:
             RunError: it has not read so many.
         """
-        if not 0 <= length <= self.length:
-            raise RunError(f"truncate({length}): the session has read {self.length} tokens.")
+        if type(length) is not int or not 0 <= length <= self.length:
+            raise RunError(f"truncate({length!r}): the session has read {self.length} tokens.")
         self._native.truncate(length)
 
     def fork(self) -> Session:

@@ -1,7 +1,7 @@
 //! The threads that share the work of a run.
 
-use std::process;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{mem, process};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tract_core::model::TypedNode;
@@ -11,7 +11,7 @@ use tract_transformers::ops::flash_sdpa::FlashSdpaOp;
 use tract_transformers::ops::inplace_kv_cache::InPlaceKvSdpa;
 use tract_transformers::ops::moe_ffn::MoeFfn;
 
-use crate::guard::guard_thread;
+use crate::guard::{guard_thread, guarded};
 use crate::{Error, Result, Stage};
 
 /// Where a run is computed.
@@ -19,39 +19,59 @@ use crate::{Error, Result, Stage};
 pub(crate) enum Workers {
     /// On the calling thread alone.
     Caller,
-    /// On a pool, whose threads share each matrix product, in the process that made it. One of a
-    /// single thread is for operators that would else take rayon's own pool, of all processors.
-    Pool { pool: Arc<ThreadPool>, process: u32 },
+    /// On a thread for operators that would else take rayon's own pool, of all processors. It is
+    /// made again after a fork.
+    Alone(Mutex<Threads>),
+    /// On a pool, whose threads share each matrix product, in the process that made it.
+    Pool(Threads),
 }
 
-impl Workers {
-    pub fn new(threads: usize, graph: &TypedModel) -> anyhow::Result<Workers> {
-        if threads == 1 && !graph.nodes.iter().any(shares_its_work) {
-            return Ok(Workers::Caller);
-        }
+/// Threads, and the process that they are in: a fork leaves them behind.
+#[derive(Clone, Debug)]
+pub(crate) struct Threads {
+    pool: Arc<ThreadPool>,
+    process: u32,
+}
+
+impl Threads {
+    fn new(threads: usize) -> anyhow::Result<Threads> {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("torchtract-{i}"))
             .start_handler(|_| guard_thread())
             .build()?;
-        Ok(Workers::Pool { pool: Arc::new(pool), process: process::id() })
+        Ok(Threads { pool: Arc::new(pool), process: process::id() })
+    }
+
+    fn are_here(&self) -> bool {
+        self.process == process::id()
+    }
+}
+
+impl Workers {
+    pub fn new(threads: usize, graph: &TypedModel) -> anyhow::Result<Workers> {
+        if threads > 1 {
+            return Ok(Workers::Pool(Threads::new(threads)?));
+        }
+        if graph.nodes.iter().any(shares_its_work) {
+            return Ok(Workers::Alone(Mutex::new(Threads::new(1)?)));
+        }
+        Ok(Workers::Caller)
     }
 
     /// How many threads they are.
     pub fn threads(&self) -> usize {
         match self {
-            Workers::Caller => 1,
-            Workers::Pool { pool, .. } => pool.current_num_threads(),
+            Workers::Caller | Workers::Alone(_) => 1,
+            Workers::Pool(threads) => threads.pool.current_num_threads(),
         }
     }
 
     /// The same, as tract's matrix products want it.
     pub fn executor(&self) -> Executor {
         match self {
-            Workers::Pool { pool, .. } if self.threads() > 1 => {
-                Executor::MultiThread(Arc::clone(pool))
-            }
-            _ => Executor::SingleThread,
+            Workers::Caller | Workers::Alone(_) => Executor::SingleThread,
+            Workers::Pool(threads) => Executor::MultiThread(Arc::clone(&threads.pool)),
         }
     }
 
@@ -63,14 +83,26 @@ impl Workers {
     pub fn compute<T: Send>(&self, work: impl Send + FnOnce() -> Result<T>) -> Result<T> {
         match self {
             Workers::Caller => work(),
-            Workers::Pool { pool, process } if *process == process::id() => pool.install(work),
-            Workers::Pool { .. } => Err(Error::new(
+            Workers::Alone(thread) => alone(thread)?.install(work),
+            Workers::Pool(threads) if threads.are_here() => threads.pool.install(work),
+            Workers::Pool(_) => Err(Error::new(
                 Stage::Run,
                 "compiled with several threads, which stayed behind when the process was forked: \
                  compile the model again in this process",
             )),
         }
     }
+}
+
+/// The one thread, in this process.
+fn alone(thread: &Mutex<Threads>) -> Result<Arc<ThreadPool>> {
+    let mut thread = thread.lock().unwrap_or_else(PoisonError::into_inner);
+    if !thread.are_here() {
+        let made = guarded(Stage::Run, || Threads::new(1))?;
+        // Its thread is in another process: there is none to wait for.
+        mem::forget(mem::replace(&mut *thread, made));
+    }
+    Ok(Arc::clone(&thread.pool))
 }
 
 /// Whether an operator spreads its work over the threads of the pool that it finds itself on.

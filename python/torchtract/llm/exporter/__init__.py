@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -26,9 +27,11 @@ from torchtract.llm.exporter.quantized import (
     quantized,
     weights_to_quantize,
 )
+from torchtract.llm.exporter.reference import check_alike, logits_of
+from torchtract.llm.exporter.rope import steady_frequencies
 from torchtract.llm.exporter.session_check import check_session
 from torchtract.llm.exporter.shards import Load, model_without_weights, shown
-from torchtract.llm.exporter.source import evaluated, read_model
+from torchtract.llm.exporter.source import DTYPES, evaluated, read_model
 from torchtract.nnef import check_writable, is_folder, schema, staged
 from torchtract.runtime.causal import LANGUAGE_MODEL
 
@@ -102,43 +105,50 @@ def export(
         UnsupportedOpError: calls in the model have no counterpart.
         FormatError: the path can't be written, or the tokenizer's files can't be read.
         MismatchError: tract gives other numbers than PyTorch. No file is left behind.
-        ValueError: `logits` or `quantize` is something else.
+        ValueError: `logits`, `dtype`, `max_length` or `quantize` is something else.
     """
     if logits not in ("last", "all"):
         raise ValueError(f"logits={logits!r}: is 'last' or 'all'")
+    if dtype not in (None, *DTYPES):
+        raise ValueError(f"dtype={dtype!r}: is torch.float32 or torch.float16")
     check_formats(quantize)
     path = Path(path)
     check_writable(path, compression_level)
+    own: Any = model
     if is_adapted(model):
         model = without_peft(model, merge_adapter)
     texts = texts_of(model, tokenizer) if is_folder(path) else {}
     network, loads = _read(model, dtype, trust_remote_code, check_io or adapter is not None)
     if adapter is not None:
         network = with_adapter(network, adapter, merge_adapter)
-    module = CachedModel(network, logits)
-    loads = {f"model.{name}": load for name, load in loads.items()}
-    weights = weights_to_quantize(module, quantize, loads)
     longest = _longest(network, max_length)
+    module = CachedModel(network, logits)
+    weights = weights_to_quantize(network, quantize, loads)
     target = TractNNEF(
         version=version,
         dynamic_axes=_axes(module.input_names),
         check_io=check_io,
         check_io_tolerance=check_io_tolerance or _usual_tolerance(network),
         check_sizes=_near_the_end(module, longest),
-        block_quant={name: each.form for each in weights for name in each.names},
+        block_quant={f"model.{name}": each.form for each in weights for name in each.names},
         specific_properties=_properties(network, logits, longest),
     )
     with ExitStack() as stack:
         unfinished = stack.enter_context(staged(path))
+        stack.enter_context(steady_frequencies(network, longest))
         stack.enter_context(evaluated(module))
+        if check_io:
+            expected = _expected(own, network, longest)
         stack.enter_context(attention_whole(network))
         _log_errors(weights)
         if check_io:
+            check_alike(expected, module, longest, target.check_io_tolerance)
             stack.enter_context(quantized(weights))
         if is_folder(path):
             write_texts(unfinished, texts, network)
         file = unfinished / MODEL_NAME if is_folder(path) else unfinished
-        shown_loads = stack.enter_context(shown(module, loads))
+        shown_loads = stack.enter_context(shown(network, loads))
+        shown_loads = {f"model.{name}": load for name, load in shown_loads.items()}
         _write(module, file, replace(target, weights=shown_loads), longest, compression_level)
     return path
 
@@ -165,6 +175,12 @@ def _write(
         check_session(file, module, longest, target.check_io_tolerance)
 
 
+def _expected(own: Any, network: PreTrainedModel, longest: int | None) -> torch.Tensor:
+    """What the user's model gives; that in memory, where it is a folder or in another type."""
+    same = is_adapted(own) or (isinstance(own, PreTrainedModel) and own.dtype == network.dtype)
+    return logits_of(own if same else network, longest)
+
+
 def _usual_tolerance(model: PreTrainedModel) -> str:
     return "very" if model.dtype == torch.float16 else "approximate"
 
@@ -187,12 +203,17 @@ def _longest(model: PreTrainedModel, asked: int | None) -> int | None:
         CaptureError: it is asked for more than the model can.
     """
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if asked is not None and not 1 <= asked <= (longest or asked):
+    longest = longest if isinstance(longest, int) and longest > 0 else None
+    if asked is None:
+        return longest
+    if type(asked) is not int:
+        raise ValueError(f"max_length={asked!r}: is an int")
+    if not 1 <= asked <= (longest or asked):
         raise CaptureError(
             f"max_length={asked}: is refused, since the model's max_position_embeddings is "
             f"{longest}; give a length from 1 to that."
         )
-    return asked or longest
+    return asked
 
 
 def _axes(inputs: Sequence[str]) -> dict[str, dict[int, str]]:

@@ -17,8 +17,12 @@ from torchtract.attention import attention
 __all__ = ["attention_whole"]
 
 _NAME = "torchtract"
-#: What an attention function may be asked for beside a mask, and `torchtract::attention` is not.
-_BESIDES = ("softcap", "s_aux", "position_bias", "head_mask")
+#: What an attention function may be given that changes nothing: its mask says it, or it is for
+#: training. With anything else the model's own function computes.
+_SAID_ELSEWHERE = {
+    *("dropout", "is_causal", "position_ids", "sliding_window", "cache_position"),
+    *("use_cache", "output_attentions", "output_hidden_states", "output_router_logits"),
+}
 
 
 @contextmanager
@@ -58,7 +62,7 @@ def _attend(
 ) -> tuple[Tensor, None]:
     """What transformers calls for each layer's attention."""
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    asked = any(kwargs.get(name) is not None for name in _BESIDES)
+    asked = any(x is not None for name, x in kwargs.items() if name not in _SAID_ELSEWHERE)
     if asked or attention_mask is None or query.shape[-1] != value.shape[-1]:
         return _attend_eagerly(module, query, key, value, attention_mask, scaling, kwargs)
     output = attention(query, key, value, attention_mask, scaling)

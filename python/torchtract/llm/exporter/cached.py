@@ -33,7 +33,7 @@ class CachedModel(torch.nn.Module):
         names = [f"cache_{kind}_{i}" for i in range(self._layers()) for kind in ("key", "value")]
         self.input_names = ["input_ids", *(f"in_{name}" for name in names)]
         self.output_names = ["logits", *(f"out_{name}" for name in names)]
-        self.train(model.training)
+        self.training = model.training
 
     def forward(self, input_ids: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
         """Read tokens that follow those whose keys and values are given.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from os import PathLike
 from typing import Any
 
@@ -54,20 +55,44 @@ def with_adapter(
     try:
         from peft import PeftModel
 
-        adapted = PeftModel.from_pretrained(copy.deepcopy(model), where, local_files_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it warns of is refused below
+            adapted = PeftModel.from_pretrained(copy.deepcopy(model), where, local_files_only=True)
     except ImportError as error:
         raise CaptureError(f"adapter={where!r}: peft is needed: pip install peft.") from error
     except Exception as error:
         raise CaptureError(f"adapter={where!r}: peft can't use it: {error}") from error
+    _check_complete(where, adapted)
     return without_peft(adapted, merge)
 
 
+def _check_complete(where: str, adapted: Any) -> None:
+    """Refuse an adapter of which peft found a part, or left out one."""
+    from peft import get_peft_model_state_dict
+    from peft.utils.save_and_load import load_peft_weights
+
+    given = load_peft_weights(where, device="cpu").keys()
+    differing = given ^ get_peft_model_state_dict(adapted).keys()
+    if differing:
+        raise CaptureError(
+            f"adapter={where!r}: is for another model: {min(differing)} is in one of them alone."
+        )
+
+
 def _check(model: Any) -> None:
-    kinds = {name: str(config.peft_type) for name, config in model.peft_config.items()}
-    if len(kinds) != 1 or not next(iter(kinds.values())).endswith("LORA"):
+    from peft.tuners.lora import LoraLayer
+
+    kinds = {name: config.peft_type.value for name, config in model.peft_config.items()}
+    if list(kinds.values()) != ["LORA"]:
         raise CaptureError(
             f"model: has the adapters {kinds}, and one of LoRA can be exported; merge them by "
             "model.merge_and_unload()."
+        )
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    if any(layer.disable_adapters or layer.active_adapters != list(kinds) for layer in layers):
+        raise CaptureError(
+            f"model: its adapter {next(iter(kinds))!r} is switched off; switch it on, or export "
+            "the model inside, model.get_base_model()."
         )
 
 
@@ -78,6 +103,12 @@ def _scale(model: torch.nn.Module) -> None:
     for layer in model.modules():
         if isinstance(layer, LoraLayer):
             for name, factor in layer.scaling.items():
+                second = layer.lora_B[name] if name in layer.lora_B.keys() else None  # noqa: SIM118
+                if not isinstance(second, torch.nn.Linear) or second.bias is not None:
+                    raise CaptureError(
+                        f"merge_adapter=False: an adapter of {type(layer).__name__}, or one with a "
+                        "bias, can't stay beside the weights; merge it."
+                    )
                 with torch.no_grad():
-                    layer.lora_B[name].weight.mul_(factor)  # type: ignore[operator]
+                    second.weight.mul_(factor)
                 layer.scaling[name] = 1.0

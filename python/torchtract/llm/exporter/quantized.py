@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from torchtract.errors import FormatError
 from torchtract.nnef.block_quant import BLOCK, FORMATS, restored
 
 __all__ = ["Formats", "QuantizedWeight", "check_formats", "quantized", "weights_to_quantize"]
@@ -45,10 +46,19 @@ class QuantizedWeight:
         return torch.from_numpy(self.load()) if self.load else self.weight.detach()
 
     def kept(self) -> torch.Tensor:
-        """What the format keeps of its values."""
+        """What the format keeps of its values.
+
+        Raises:
+            FormatError: it can't hold them.
+        """
         weight = self.values()
         rows = (weight.T if self.by_columns else weight).float().contiguous()
-        values = torch.from_numpy(restored(rows.numpy())).to(weight.dtype)
+        try:
+            values = torch.from_numpy(restored(rows.numpy())).to(weight.dtype)
+        except ValueError as error:
+            raise FormatError(
+                f"quantize: {self.names[0]}: {error}; leave it out, by a pattern and None."
+            ) from error
         return values.T.contiguous() if self.by_columns else values
 
     def error(self) -> float:
@@ -64,9 +74,11 @@ def check_formats(formats: Formats) -> None:
     Raises:
         ValueError: one is not.
     """
-    named = formats.values() if isinstance(formats, Mapping) else [formats]
-    for form in named:
-        if form is not None and form not in FORMATS:
+    named = formats if isinstance(formats, Mapping) else {"*": formats}
+    for pattern, form in named.items():
+        if not isinstance(pattern, str):
+            raise ValueError(f"quantize: {pattern!r} is no pattern of names")
+        if form is not None and form not in tuple(FORMATS):
             raise ValueError(f"quantize: {form!r} is no format; use {', '.join(FORMATS)} or None")
 
 

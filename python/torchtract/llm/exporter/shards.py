@@ -24,7 +24,12 @@ __all__ = ["Load", "Shard", "model_without_weights", "shown"]
 
 Load: TypeAlias = Callable[[], np.ndarray]
 
+_FLOATS = ("F32", "F16", "BF16")
 _ONE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+class _OtherTensorsError(Exception):
+    """The files don't hold the model's tensors as they are."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,16 @@ class Shard:
         except (OSError, SafetensorError) as error:
             raise CaptureError(f"{self.file}: {self.name} can't be read: {error}") from error
 
-    def shape(self) -> tuple[int, ...]:
-        """Its sizes, by the file's head."""
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Look into the file's head.
+
+        Raises:
+            _OtherTensorsError: it has other sizes there, or no type of its own values.
+        """
         with safe_open(self.file, framework="pt") as file:
-            return tuple(file.get_slice(self.name).get_shape())
+            stored = file.get_slice(self.name)
+            if tuple(stored.get_shape()) != shape or stored.get_dtype() not in _FLOATS:
+                raise _OtherTensorsError
 
 
 def model_without_weights(
@@ -68,8 +79,8 @@ def model_without_weights(
     """A model whose weights take no memory, and what gives each of them.
 
     Returns:
-        None where `source` is no folder, or its files hold other tensors than the model has: fused
-        ones, or those of an older version.
+        None where `source` is no folder, or its files hold anything else than the model's
+        parameters as they are: fused ones, those of an older version, quantised ones, buffers.
 
     Raises:
         CaptureError: the folder's files can't be read.
@@ -81,6 +92,8 @@ def model_without_weights(
         files = _files(folder)
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         # Memory that is never written to is none: PyTorch asks for it and leaves it as it is.
+        if getattr(config, "quantization_config", None) is not None:
+            return None
         dtype = dtype or torch.float32
         with no_init_weights():
             model = AutoModelForCausalLM.from_config(
@@ -90,10 +103,6 @@ def model_without_weights(
         return model, _loads(model, files, dtype)
     except (_OtherTensorsError, KeyError, OSError, ValueError, SafetensorError):
         return None  # what is wrong is told by transformers, when it reads all of it
-
-
-class _OtherTensorsError(Exception):
-    """The files don't hold the model's tensors as they are."""
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -114,11 +123,13 @@ def _loads(
     for name, weight in parameters.items():
         file_name = name if name in files else name.removeprefix(f"{model.base_model_prefix}.")
         if file_name in files:
-            shard = Shard(files[file_name], file_name, dtype)
-            if shard.shape() != tuple(weight.shape):
+            # Two that the model has as one may differ, and transformers would keep both.
+            if id(weight) in found:
                 raise _OtherTensorsError
-            found.setdefault(id(weight), shard)
-    if any(id(weight) not in found for weight in parameters.values()):
+            found[id(weight)] = Shard(files[file_name], file_name, dtype)
+            found[id(weight)].check(tuple(weight.shape))
+    others = model.state_dict().keys() - parameters.keys()
+    if others or len(found) != len(files) or any(id(w) not in found for w in parameters.values()):
         raise _OtherTensorsError
     return {name: found[id(weight)] for name, weight in parameters.items()}
 

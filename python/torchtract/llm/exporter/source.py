@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -14,7 +15,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from torchtract.errors import CaptureError
 
-__all__ = ["evaluated", "read_model"]
+__all__ = ["DTYPES", "evaluated", "read_model"]
+
+DTYPES = (torch.float32, torch.float16)
+"""What a model's weights and activations can be."""
 
 
 def read_model(
@@ -36,10 +40,17 @@ def read_model(
             missing.
     """
     if isinstance(source, PreTrainedModel):
+        if dtype is None and source.dtype not in DTYPES:
+            raise CaptureError(
+                f"model: is of {source.dtype}, which tract does not compute in; give "
+                "dtype=torch.float32 or torch.float16."
+            )
         if dtype in (None, source.dtype):
             return source
         return cast(PreTrainedModel, copy.deepcopy(source).to(dtype))  # type: ignore[arg-type]
     where = os.fspath(source)
+    if (Path(where).is_absolute() or where.startswith(".")) and not Path(where).is_dir():
+        raise CaptureError(f"{where}: there is no such folder.")
     model: PreTrainedModel
     told: dict[str, Any]
     try:
@@ -66,13 +77,14 @@ def read_model(
 
 @contextmanager
 def evaluated(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode, and the mode before again."""
-    training = model.training
+    """Evaluation mode, and each module's mode before again."""
+    before = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        for module, training in before:
+            module.training = training
 
 
 def _first_lines(error: Exception) -> str:

@@ -57,7 +57,7 @@ def scaled_dot_product_attention(
 
 
 @lowers(torchtract.attention.default)
-def attention_whole(
+def whole_attention(
     b: Builder, query: Value, key: Value, value: Value, mask: Value, scale: float
 ) -> Value:
     """torchtract::attention(Tensor query, Tensor key, Tensor value, Tensor mask, float scale)

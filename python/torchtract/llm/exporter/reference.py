@@ -1,0 +1,52 @@
+"""The user's model beside the module that is exported, between them caches and attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from torchtract.check.compare import compare, tolerance_for
+from torchtract.check.trial import to_numpy
+from torchtract.errors import CaptureError
+from torchtract.llm.exporter.cached import CachedModel
+from torchtract.llm.exporter.source import evaluated
+
+__all__ = ["check_alike", "logits_of"]
+
+#: How many tokens are read.
+_LENGTH = 13
+
+
+def logits_of(model: Any, longest: int | None) -> torch.Tensor:
+    """What the user's own model gives behind some tokens, read at once and without a cache."""
+    with evaluated(model), torch.no_grad():
+        logits: torch.Tensor = model(_ids(model, longest), use_cache=False).logits[0, -1]
+    return logits
+
+
+def check_alike(
+    expected: torch.Tensor, module: CachedModel, longest: int | None, level: str
+) -> None:
+    """Refuse a model that gives something else once it reads by caches.
+
+    Raises:
+        CaptureError: it does.
+    """
+    ids = _ids(module.model, longest)
+    empty = [cache[:, :, :0] for cache in module.example(1, 1)[1:]]
+    with torch.no_grad():
+        logits = to_numpy(module(ids, *empty)[0][0, -1])
+    found = compare(logits, to_numpy(expected), tolerance_for(level, logits.dtype))
+    if not found.ok:
+        raise CaptureError(
+            "model: can't be exported with a cache, since it gives other logits with one that "
+            f"keeps all keys and values than without (by up to {found.max_abs:.3g}); export it "
+            "without, by export_model_to_nnef."
+        )
+
+
+def _ids(model: Any, longest: int | None) -> torch.Tensor:
+    vocabulary = model.config.get_text_config().vocab_size
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(vocabulary, (1, min(_LENGTH, longest or _LENGTH)), generator=generator)
