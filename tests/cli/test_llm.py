@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from tokenizers import Tokenizer
 from typer.testing import CliRunner, Result
 
@@ -21,6 +21,7 @@ from cli.conftest import Torchtract
 from llm.families import tiny
 from llm.texts import trained_tokenizer, write_language_model
 from torchtract.cli import app
+from torchtract.cli.output import show_piece
 from torchtract.llm import LanguageModel, load
 
 COMMANDS = ["export", "generate", "chat", "bench"]
@@ -203,17 +204,16 @@ def test_a_conversation_that_gets_too_long(llama: Path) -> None:
 
 
 def test_ctrl_c_stops_the_answer(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    echo: Callable[..., None] = typer.echo
     presses = iter([True])
     handler = signal.getsignal(signal.SIGINT)
 
-    def echo_and_press(*args: Any, **options: Any) -> None:
-        echo(*args, **options)
+    def show_and_press(piece: str) -> None:
+        show_piece(piece)
         if next(presses, False):
             signal.raise_signal(signal.SIGINT)
 
     whole = talk(llama, "Hi", args=("--max-new-tokens", "200")).stdout
-    monkeypatch.setattr("typer.echo", echo_and_press)
+    monkeypatch.setattr(sys.modules["torchtract.cli.llm.chat"], "show_piece", show_and_press)
     result = talk(llama, "Hi", "/clear", "Hi", args=("--max-new-tokens", "200"))
 
     assert result.exit_code == 0
@@ -233,13 +233,30 @@ def test_a_terminal_is_asked(llama: Path, monkeypatch: pytest.MonkeyPatch) -> No
         except StopIteration:
             raise EOFError from None
 
-    monkeypatch.setattr("torchtract.cli.llm.chat._is_terminal", lambda: True)
-    monkeypatch.setattr("rich.console.Console.input", ask)
+    monkeypatch.setattr(sys.modules["torchtract.cli.llm.chat"], "_is_terminal", lambda: True)
+    monkeypatch.setattr("builtins.input", ask)
 
     result = talk(llama, args=("--max-new-tokens", "8"))
 
     assert result.exit_code == 0
     assert result.stdout.startswith("Ctrl-C stops an answer")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_text_does_not_control_the_terminal(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Output(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    output = Output()
+    monkeypatch.setattr(sys, "stdout", output)
+
+    show_piece("a\x1b[2J\tb\r\n\x9bc\x07\u00e9")
+
+    shown = "a[2J\tb\nc\u00e9" if terminal else "a\x1b[2J\tb\r\n\x9bc\x07\u00e9"
+    assert output.getvalue() == shown
 
 
 def test_bench(torchtract: Torchtract, llama: Path) -> None:

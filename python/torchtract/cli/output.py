@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
@@ -18,9 +19,11 @@ from torchtract.check.report import finite
 from torchtract.errors import TorchTractError
 from torchtract.runtime.tables import Table
 
-__all__ = ["brief_errors", "doing", "print_json", "progress", "show", "warn"]
+__all__ = ["brief_errors", "doing", "print_json", "progress", "show", "show_piece", "warn"]
 
 _SECONDS_BETWEEN_DRAWINGS = 0.1
+_CONTROLS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+"""All control characters but tab and newline."""
 _LONGEST_CELL = 150
 """On a terminal. Only properties are longer: `torchtract.modules` has thousands of characters."""
 
@@ -35,6 +38,12 @@ def show(*parts: Table | str) -> None:
             console.print(_layout(part, console), soft_wrap=True)
         else:
             console.print(Text(part), soft_wrap=not console.is_terminal)
+
+
+def show_piece(text: str) -> None:
+    """Prints a piece of a text that others wrote. It can't control a terminal."""
+    sys.stdout.write(text.translate(_CONTROLS) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
 
 
 def print_json(data: Any) -> None:

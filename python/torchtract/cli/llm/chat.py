@@ -26,7 +26,7 @@ from torchtract.cli.llm.options import (
     open_language_model,
 )
 from torchtract.cli.options import Debug, Threads
-from torchtract.cli.output import brief_errors, warn
+from torchtract.cli.output import brief_errors, show_piece, warn
 from torchtract.errors import GenerationError
 from torchtract.llm import GenerationOptions, LanguageModel, TextStream
 
@@ -99,8 +99,8 @@ class _Conversation:
 def _printed(stream: TextStream) -> str:
     with _on_ctrl_c(stream.cancel), stream:
         for piece in stream:
-            typer.echo(piece, nl=False)
-    typer.echo()
+            show_piece(piece)
+    show_piece("\n")
     assert stream.result is not None
     return stream.result.text
 
@@ -118,17 +118,16 @@ def _on_ctrl_c(do: Callable[[], None]) -> Iterator[None]:
 def _messages() -> Iterator[str]:
     """What the user types, until the end of the input."""
     asks = _is_terminal()
-    console = Console(highlight=False)
     if asks:
         with suppress(ImportError):
             import readline  # noqa: F401  # lines can be edited then
-        console.print(_HELP, style="dim")
+        Console(highlight=False).print(_HELP, style="dim")
     while True:
         try:
-            message = console.input("[bold green]> [/]" if asks else "")
+            message = input("> " if asks else "")
         except EOFError:
             if asks:
-                console.print()
+                show_piece("\n")
             return
         if message.strip():
             yield message

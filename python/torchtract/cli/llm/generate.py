@@ -23,7 +23,7 @@ from torchtract.cli.llm.options import (
     open_language_model,
 )
 from torchtract.cli.options import AsJson, Debug, Threads
-from torchtract.cli.output import brief_errors, print_json
+from torchtract.cli.output import brief_errors, print_json, show_piece
 from torchtract.llm import Generation, TextStream
 
 __all__ = ["generate"]
@@ -76,9 +76,9 @@ def _printed(stream: TextStream, quiet: bool) -> Generation:
     with stream:
         for piece in stream:
             if not quiet:
-                typer.echo(piece, nl=False)
+                show_piece(piece)
     if not quiet:
-        typer.echo()
+        show_piece("\n")
     assert stream.result is not None
     return stream.result
 
