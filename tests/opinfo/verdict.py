@@ -30,6 +30,7 @@ _TOLERANCES = {
     np.dtype("float32"): (1e-4, 1e-5),
     np.dtype("float64"): (1e-7, 1e-7),
     np.dtype("complex64"): (1e-4, 1e-5),
+    np.dtype("complex128"): (1e-7, 1e-7),
 }
 
 _ROUNDED = (torch.float16, torch.float32)

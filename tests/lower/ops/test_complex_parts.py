@@ -38,6 +38,14 @@ MOVED: dict[str, Function] = {
         z.index_copy(2, INDEX[:2], z[:, :, :2] * 2),
         z.index_fill(2, INDEX, 3 - 1j),
         z.select_scatter(z[:, :, 0].conj(), 2, 1),
+        z.index_put((torch.tensor([0, 0]), torch.tensor([0])), z[0, 0] * 2, accumulate=True),
+        z.put(INDEX, z[0, 0, :3].conj()),
+        z.masked_scatter(z.real > 0, z.conj()),
+    ),
+    "in_memory": lambda z: (
+        z.clone().as_strided((2, 2), (1, 1), 1),
+        z.clone().as_strided_scatter(z[0, 0, :2], (2,), (1,)),
+        torch.linspace(1j, 2 - 3j, 5),
     ),
     "constants": lambda z: (
         torch.zeros_like(z),
@@ -60,6 +68,7 @@ QUESTIONS: dict[str, Function] = {
     "kinds": lambda z: ((z / z.imag.round()).isnan(), (z / 0).isinf(), (z / 0).isfinite()),
     "logic": lambda z: (z.logical_not(), z.logical_and(z.real > 0), z.bool()),
     "any": lambda z: (z.any(), z.all(2), z.count_nonzero(2)),
+    "places": lambda z: (z[z.real > 0], (z * (z.real > 0)).nonzero(), z.nonzero_static(size=3)),
     "close": lambda z: torch.isclose(z, z + 1e-9),
 }
 
@@ -87,6 +96,7 @@ PRODUCTS: dict[str, Function] = {
     "einsum": lambda z: torch.einsum("bsi,oi->bso", z, WEIGHT),
     "tensordot": lambda z: torch.tensordot(z, WEIGHT.mT, 1),
     "added": lambda z: (torch.addmm(BIAS, z[0], WEIGHT.mT), torch.baddbmm(z @ z.mT, z, z.mT)),
+    "summed": lambda z: torch.addbmm(z[0] @ z[0].mT, z, z.mT, beta=1j, alpha=2j),
     "conv": lambda z: F.conv1d(z.mT, WEIGHT[:, :, None], BIAS),
     "conv_transpose": lambda z: F.conv_transpose1d(z.mT, WEIGHT.mT[:, :, None], BIAS),
     "interpolated": lambda z: (torch.lerp(z, z.flip(2), 0.25), torch.addcmul(z, z, z, value=2j)),

@@ -74,6 +74,7 @@ def _of_truths(overload: Any) -> Callable[..., Any]:
 
 for _overload in overloads(
     *(aten.logical_and, aten.logical_or, aten.logical_xor, aten.logical_not),
-    *(aten.any, aten.all, aten.count_nonzero),
+    *(aten.any, aten.all, aten.count_nonzero, aten.nonzero.default, aten.argwhere.default),
+    *(aten.nonzero_numpy.default, aten.nonzero_static.default),
 ):
     lowers(_overload, of_complex=True)(_of_truths(_overload))

@@ -10,12 +10,15 @@ import torch
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
 from torchtract.lower.ops import linalg  # noqa: F401  (its lowerings come from the registry)
-from torchtract.lower.ops.complex_parts import of_reals, parts_of
+from torchtract.lower.ops.complex_numbers import add, mul
+from torchtract.lower.ops.complex_parts import bilinear, of_reals, parts_of
 from torchtract.lower.pairs import complex_of
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value
 
 aten = torch.ops.aten
+
+_TENSORDOT = bilinear(aten.tensordot.default, "x", "other")
 
 #: Half as many rows as real matrices may have.
 _LARGEST = 16
@@ -43,6 +46,16 @@ def _real(b: Builder, overload: torch._ops.OpOverload, like: Value, *operands: V
     finally:
         b.results = results
     return result
+
+
+@lowers(aten.addbmm.default, of_complex=True)
+def addbmm(
+    b: Builder, x: Value, batch1: Value, batch2: Value, beta: complex = 1, alpha: complex = 1
+) -> Value:
+    """addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)"""
+    product = _TENSORDOT(b, x=batch1, other=batch2, dims_self=[0, 2], dims_other=[0, 1])
+    product = product if alpha == 1 else mul(b, product, alpha)
+    return product if beta == 0 else add(b, mul(b, x, beta), product)
 
 
 @lowers(aten.linalg_inv.default, of_complex=True)

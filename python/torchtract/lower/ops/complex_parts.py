@@ -17,18 +17,22 @@ from torchtract.lower.ops import (  # noqa: F401  (their lowerings are taken fro
     conv,
     create,
     index,
+    index_put,
     matmul,
+    nonzero,
     pad,
     reduce,
+    resize,
     scatter,
     shape,
+    strided,
 )
 from torchtract.lower.ops.angles import hypot_of
 from torchtract.lower.pairs import complex_of
-from torchtract.lower.registry import lowering_of, lowers
+from torchtract.lower.registry import Lowering, lowering_of, lowers
 from torchtract.lower.value import Value
 
-__all__ = ["conjugate", "is_true", "magnitude", "of_reals", "overloads", "parts_of"]
+__all__ = ["bilinear", "conjugate", "is_true", "magnitude", "of_reals", "overloads", "parts_of"]
 
 aten = torch.ops.aten
 
@@ -70,7 +74,8 @@ _BY_PARTS: tuple[OpOverload | OpOverloadPacket, ...] = (
     *(aten.atleast_3d.default, aten.expand, aten.expand_as, aten.broadcast_to, aten.repeat),
     *(aten.tile, aten.repeat_interleave.self_int, aten.meshgrid, aten.flip, aten.roll),
     *(aten.unfold, aten.diagonal.default, aten.pixel_shuffle, aten.pixel_unshuffle),
-    *(aten.channel_shuffle, aten.native_channel_shuffle, aten.diag_embed, aten.as_strided),
+    *(aten.channel_shuffle, aten.native_channel_shuffle, aten.as_strided),
+    *(aten.as_strided_scatter, aten.resize, aten.resize_as),
     # Parts of tensors, and tensors of parts.
     *(aten.cat.default, aten.concat.default, aten.concatenate.default, aten.stack),
     *(aten.split.Tensor, aten.split.sizes, aten.split_with_sizes, aten.split_with_sizes_copy),
@@ -85,11 +90,13 @@ _BY_PARTS: tuple[OpOverload | OpOverloadPacket, ...] = (
     *(aten.index_fill.int_Scalar, aten.index_fill.int_Tensor, aten.scatter.src),
     *(aten.scatter.value, aten.scatter_add.default, aten.masked_scatter, aten.put),
     *(aten.slice_scatter, aten.select_scatter.default, aten.diagonal_scatter),
+    aten.masked_select.default,
     *(aten.where.self, aten.where.ScalarSelf, aten.where.ScalarOther, aten.where.Scalar),
     *(aten.masked_fill.Scalar, aten.masked_fill.Tensor, aten.copy, aten.fill),
     # Filled with one number.
     *(aten.full.default, aten.full_like, aten.new_full, aten.scalar_tensor, aten.zeros.default),
     *(aten.zeros_like, aten.new_zeros, aten.empty.memory_format, aten.empty_like, aten.new_empty),
+    *(aten.empty_strided, aten.new_empty_strided, aten.empty_permuted, aten.linspace.default),
     # The same numbers, their negatives, their sums.
     *(aten.clone, aten.alias, aten.contiguous, aten.detach, aten.lift, aten.lift_fresh),
     *(aten.lift_fresh_copy, aten.positive, aten.neg, aten.sum.default, aten.sum.dim_IntList),
@@ -133,17 +140,23 @@ def overloads(*operators: OpOverload | OpOverloadPacket) -> Iterable[OpOverload]
     """The overloads among these that real numbers have a lowering of."""
     for operator in operators:
         if isinstance(operator, OpOverload):
-            yield from [operator] if lowering_of(operator) else []
+            found = [operator]
         else:
-            all_of_it = (getattr(operator, name) for name in operator.overloads())
-            yield from (overload for overload in all_of_it if lowering_of(overload))
+            found = [getattr(operator, name) for name in operator.overloads()]
+        known = [overload for overload in found if lowering_of(overload)]
+        assert known, f"{operator} is not among the lowerings imported above"
+        yield from known
 
 
 def of_reals(overload: OpOverload) -> Callable[..., Any]:
     """The lowering of an overload for real numbers."""
+    return _lowering(overload).function
+
+
+def _lowering(overload: OpOverload) -> Lowering:
     lowering = lowering_of(overload)
-    assert lowering is not None
-    return lowering.function
+    assert lowering is not None, f"{overload} is not among the lowerings imported above"
+    return lowering
 
 
 def with_real_results(b: Builder, function: Callable[..., Any], **arguments: Any) -> Any:
@@ -195,7 +208,7 @@ def _part(b: Builder, name: str, argument: Any, which: int, numbers: set[str]) -
     return argument
 
 
-def _bilinear(overload: OpOverload, first: str, second: str) -> Callable[..., Any]:
+def bilinear(overload: OpOverload, first: str, second: str) -> Callable[..., Any]:
     """A product of complex numbers by the products of their parts."""
     function = of_reals(overload)
 
@@ -233,11 +246,13 @@ def _of_magnitudes(overload: OpOverload) -> Callable[..., Any]:
 
 
 for _overload in overloads(*_BY_PARTS):
-    lowers(_overload, of_complex=True)(_by_parts(_overload))
+    lowers(_overload, of_complex=True, of_storage=_lowering(_overload).of_storage)(
+        _by_parts(_overload)
+    )
 for _overload in overloads(*_REAL):
     lowers(_overload, of_complex=True)(_by_parts(_overload, imaginary=False))
 for _overload, _names in _BILINEAR.items():
-    lowers(_overload, of_complex=True)(_bilinear(_overload, *_names))
+    lowers(_overload, of_complex=True)(bilinear(_overload, *_names))
 for _overload in overloads(*_OF_MAGNITUDES):
     lowers(_overload, of_complex=True)(_of_magnitudes(_overload))
 
@@ -256,7 +271,7 @@ def adjoint(b: Builder, x: Value) -> Value:
     return conjugate(b, transposed)
 
 
-_DOT = _bilinear(aten.dot.default, "x", "tensor")
+_DOT = bilinear(aten.dot.default, "x", "tensor")
 _MT = _by_parts(aten.mT.default)
 
 
