@@ -169,6 +169,15 @@ def _narrow(x: Tensor, dim: int, start: Any, length: Any) -> Any:
     return x.index_select(dim, first + torch.arange(length))
 
 
+def _unique_consecutive(
+    x: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """PyTorch's own, which is traced with a wrong shape where the axis is counted from the end."""
+    if dim is None or dim >= 0 or x.dim() == 0:
+        return NotImplemented
+    return torch.unique_consecutive(x, return_inverse, return_counts, dim % x.dim())
+
+
 def _gaussian_nll_loss(*args: Any, **kwargs: Any) -> Any:
     """PyTorch's own, which raises where a variance is negative: no graph can."""
     with patch.object(torch, "any", lambda *_: False):
@@ -209,6 +218,8 @@ REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.triu_indices: _triangle_indices(upper=True),
     torch.tensor_split: _tensor_split,
     torch.Tensor.tensor_split: _tensor_split,
+    torch.unique_consecutive: _unique_consecutive,
+    torch.Tensor.unique_consecutive: _unique_consecutive,
     torch.take_along_dim: _take_along_dim,
     torch.Tensor.take_along_dim: _take_along_dim,
     F.embedding_bag: _embedding_bag,

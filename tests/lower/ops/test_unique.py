@@ -26,8 +26,11 @@ DIFFERENT: dict[str, Function] = {
     "elements alone": torch.unique,
     "elements unsorted": lambda x: torch.unique(x, sorted=False, return_counts=True),
     "rows": lambda x: torch.unique(x, dim=0, **ALL),
+    "rows alone": lambda x: torch.unique(x, dim=0),
     "runs": lambda x: torch.unique_consecutive(x, **ALL),
     "runs of rows": lambda x: torch.unique_consecutive(x, dim=0, **ALL),
+    "runs of rows and counts": lambda x: x.unique_consecutive(dim=-2, return_counts=True),
+    "runs of columns": lambda x: torch.unique_consecutive(x[:2], dim=-1),
     "runs alone": torch.unique_consecutive,
 }
 

@@ -19,7 +19,7 @@ aten = torch.ops.aten
 _LONGEST_SLICE = 64
 
 
-# Different elements. What a call does not ask for is empty, as in PyTorch.
+# Different elements. What a call does not ask for is empty, as in PyTorch, if it is of elements.
 
 
 @lowers(aten._unique2.default)
@@ -70,6 +70,7 @@ def _different(
 ) -> tuple[Value, Value, Value]:
     """Slices that differ from the one before, in order or as they stand."""
     shape = x.shape if dim is None else (x.shape[axis_of(dim, x.rank)],)
+    inverse, counts = inverse or dim is not None, counts or dim is not None
     if dim is None or x.rank == 0:
         x, dim = b.reshape(x, [volume(x.shape)]), 0
     axis = axis_of(dim, x.rank)
