@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -159,6 +161,21 @@ def test_element_types_that_tract_lacks_are_refused() -> None:
         export(torch.neg, torch.ones(3, dtype=torch.bfloat16))
     with pytest.raises(UnsupportedOpError, match=r"weight '0\.weight'.*bfloat16"):
         export(nn.Sequential(nn.Linear(2, 2)).bfloat16(), torch.ones(3, 2, dtype=torch.bfloat16))
+
+
+BFLOAT16 = torch.ones(3, 4, dtype=torch.bfloat16)
+
+AFTER_REFUSALS: dict[str, Callable[..., Any]] = {
+    "calls": lambda x: (x / 3 + x[0] * x[:, :1], x.unique(), x[0].outer(x[1])),
+    "outputs": lambda x: (torch.std_mean(x), x.split([1, 2]), x.aminmax()),
+    "an input as it is": lambda x: (x, x.expand(2, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", AFTER_REFUSALS)
+def test_what_is_made_of_refused_tensors_fails_at_nothing_else(name: str) -> None:
+    with pytest.raises(UnsupportedOpError, match=r"input 'x0'.*torch.bfloat16"):
+        export(AFTER_REFUSALS[name], BFLOAT16)
 
 
 def test_random_operators_are_refused_with_the_way_out() -> None:

@@ -30,6 +30,9 @@ from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
 
 __all__ = ["lower"]
 
+#: Stands for what a refused call would give.
+_REFUSED = "refused"
+
 
 def lower(
     program: ExportedProgram,
@@ -260,12 +263,17 @@ class _Walk:
             )
         args = torch.fx.map_arg(node.args, lambda n: self.values[n])
         kwargs = torch.fx.map_arg(node.kwargs, lambda n: self.values[n])
+        after_refusal = any(isinstance(t, Value) and t.name == _REFUSED for t in tensors)
         try:
             result = lowering.function(self.builder, **lowering.bind(args, kwargs))
         except Refusal:
             raise
         except Exception as error:
-            raise _failed(node, lowering, f"fails with {type(error).__name__}: {error}") from error
+            if not after_refusal:
+                how = f"fails with {type(error).__name__}: {error}"
+                raise _failed(node, lowering, how) from error
+        if after_refusal:  # it was lowered for a refusal of its own, and need not make sense
+            return tuple(map(_refused, self.builder.results))
         outputs = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         wrong = why_wrong(outputs, self.builder.results, self.sizes)
         if wrong is not None:
@@ -305,6 +313,8 @@ class _Walk:
 
     def _output(self, value: Value) -> str:
         """The value as something that an output name can be given to, and to no other."""
+        if value.name == _REFUSED:
+            return value.name
         if value.imag is not None:
             try:
                 fact_of_pairs(value)
@@ -387,8 +397,8 @@ def _failed(node: torch.fx.Node, lowering: Lowering, how: str) -> LoweringError:
 
 def _refused(fact: Fact) -> Value:
     """Something for the walk to go on with after a refusal."""
-    real = Value(fact.dtype.to_real(), fact.shape, "refused")
-    return Value(fact.dtype, fact.shape, "refused", imag=real if fact.dtype.is_complex else None)
+    real = Value(fact.dtype.to_real(), fact.shape, _REFUSED)
+    return Value(fact.dtype, fact.shape, _REFUSED, imag=real if fact.dtype.is_complex else None)
 
 
 def _taken_for_granted(count: Size, other: Size) -> str:
