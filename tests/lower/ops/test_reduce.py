@@ -151,6 +151,30 @@ def test_the_first_of_equal_extremes(dtype: torch.dtype) -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+@pytest.mark.parametrize("name", ["amax", "amin", "aminmax", "max", "min", "argmax", "argmin"])
+def test_extremes_of_what_is_not_finite(name: str, dtype: torch.dtype) -> None:
+    inf, nan, largest = math.inf, math.nan, torch.finfo(dtype).max
+    rows = [
+        *([inf, inf, inf], [-inf, -inf, -inf], [1, nan, nan], [inf, nan, -inf], [nan, -inf, inf]),
+        *([-inf, -largest, -inf], [inf, largest, inf], [-largest] * 3, [largest] * 3),
+        *([-inf, inf, 3], [-0.0, -0.0, -0.0], [1e-45, 2e-45, 3e-45]),
+    ]
+    x = torch.tensor(rows, dtype=dtype)[None]
+    axes = {"x0": {0: "B", 1: "S"}}
+    export_and_compare(
+        lambda x: [REDUCTIONS[name](x), REDUCTIONS[name](x[:, 2:])], x, dynamic_axes=axes
+    )
+    export_and_compare(lambda x: REDUCTIONS[name](x.mT), x, dynamic_axes=axes)
+
+
+def test_norms_of_what_is_not_finite() -> None:
+    x = torch.tensor([[math.inf, -math.inf], [1, math.nan], [2, math.inf]])
+    export_and_compare(
+        lambda x: [torch.linalg.vector_norm(x, p, 1) for p in (math.inf, -math.inf)], x
+    )
+
+
 def test_rank_zero() -> None:
     functions: list[Function] = [
         *(torch.sum, torch.mean, torch.prod, torch.amax, torch.max, torch.norm, torch.any),

@@ -169,21 +169,34 @@ def argmin(b: Builder, x: Value, dim: int | None = None, keepdim: bool = False) 
 
 
 def _extreme(b: Builder, which: str, x: Value, dim: Axes, keepdim: bool) -> Value:
-    # tract leaves NaN out, and of infinities beyond all numbers it gives the last number.
+    axes = _axes(x, dim)
     if x.dtype == torch.bool:
-        return b.reduce("any_reduce" if which == "max" else "all_reduce", x, _axes(x, dim), keepdim)
-    return b.reduce(f"{which}_reduce", x, _axes(x, dim), keepdim)
+        return b.reduce("any_reduce" if which == "max" else "all_reduce", x, axes, keepdim)
+    reduced = b.reduce(f"{which}_reduce", x, axes, keepdim)
+    if not x.dtype.is_floating_point or not axes:
+        return reduced
+    # tract begins from the last finite number, which hides infinities beyond it: they show when
+    # all numbers are halved. And it leaves out NaN, which zeros in place of numbers add up to.
+    limit = torch.finfo(x.dtype).min if which == "max" else torch.finfo(x.dtype).max
+    half, two, zero = (b.scalar(number, x.dtype) for number in (0.5, 2, 0))
+    halved = b.reduce(f"{which}_reduce", b.binary("mul", x, half), axes, keepdim)
+    at_limit = b.binary("eq", reduced, b.scalar(limit, x.dtype), torch.bool)
+    reduced = b.where(at_limit, b.binary("mul", halved, two), reduced)
+    nan = b.where(b.binary("eq", x, x, torch.bool), zero, x)
+    return b.binary("sub", reduced, b.reduce("sum_reduce", nan, axes, keepdim))
 
 
 def _position(b: Builder, which: str, x: Value, dim: Axes, keepdim: bool) -> Value:
-    """Index of the first extreme along an axis, or among all elements."""
+    """Index of the first extreme along an axis, or among all elements. NaN is one."""
     axes = _axes(x, dim)
     if not axes:
         return b.scalar(0, torch.int64)
-    x = b.cast(x, torch.uint8) if x.dtype == torch.bool else x
+    x = b.cast(x, torch.uint8) if x.dtype == torch.bool else x  # tract finds those of numbers
+    if x.dtype.is_floating_point:
+        found = b.binary("eq", x, _extreme(b, which, x, axes, True), torch.bool)
+        found = b.binary("or", found, b.binary("ne", x, x, torch.bool))
+        which, x = "max", b.cast(found, torch.uint8)
     shape = tuple(1 if a in axes else s for a, s in enumerate(x.shape))
-    if x.dtype == torch.bool:  # tract finds extremes of numbers
-        x = b.cast(x, torch.uint8)
     index = b.emit(f"arg{which}_reduce", x, like=Fact(torch.int64, shape), axes=axes)
     return index if keepdim else b.squeeze(index, axes)
 
@@ -329,7 +342,7 @@ def _norm(b: Builder, x: Value, p: float, dim: Axes, keepdim: bool) -> Value:
         return b.reduce("sum_reduce", count, axes, keepdim)
     size = b.emit("abs", x)
     if math.isinf(p):
-        return b.reduce("max_reduce" if p > 0 else "min_reduce", size, axes, keepdim)
+        return _extreme(b, "max" if p > 0 else "min", size, axes, keepdim)
     if p == 1:
         return b.reduce("sum_reduce", size, axes, keepdim)
     powers = b.binary("pow", size, b.scalar(p, x.dtype))
