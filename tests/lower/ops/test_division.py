@@ -49,6 +49,13 @@ def test_unsigned_integers() -> None:
     export_and_compare(lambda x: x % 8, x)
 
 
+def test_quotients_of_half_precision_are_rounded_once() -> None:
+    x = torch.tensor([[-161.5, -285.25, 33.84375], [1, 3, 7]], dtype=torch.float16)
+    export_and_compare(lambda x: (x / 5, x / 3.3, x / 0.125, x / x.shape[0]), x, rtol=0, atol=0)
+    y = torch.tensor([5, 7, 0.1], dtype=torch.float16)
+    export_and_compare(lambda x, y: (x / y, x / y[0], 3 / x), x, y, rtol=0, atol=0)
+
+
 def test_half_precision() -> None:
     x, y = signed_pairs(torch.float16)
     export_and_compare(lambda x, y: (x // y, x % y, torch.fmod(x, y)), x, y, **HALF)

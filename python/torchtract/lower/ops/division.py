@@ -22,10 +22,18 @@ def div(b: Builder, x: Value, other: Operand) -> Value:
     """div.Tensor(Tensor self, Tensor other) -> Tensor"""
     whole = all(not o.dtype.is_floating_point for o in (x, other) if isinstance(o, Value))
     if not whole:
-        return _quotient(b, *b.promote(x, other, dtype=b.result.dtype))
+        dtype = torch.float32 if _loses_digits(b, other) else b.result.dtype
+        return b.cast(_quotient(b, *b.promote(x, other, dtype=dtype)), b.result.dtype)
     # tract multiplies by the reciprocal, so whole quotients come out whole in float64 only.
     x, other = _doubled(b, x, other)
     return b.cast(b.binary("div", x, other), b.result.dtype)
+
+
+def _loses_digits(b: Builder, other: Operand) -> bool:
+    """Whether the inverse of a half-precision divisor is rounded, and the quotient once more."""
+    number = b.uniform(other) if isinstance(other, Value) else other
+    exact = isinstance(number, (int, float)) and abs(math.frexp(number)[0]) == 0.5
+    return b.result.dtype == torch.float16 and not exact
 
 
 def _quotient(b: Builder, x: Value, y: Value) -> Value:
