@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from opinfo.samples import OPERATORS
+
 __all__ = ["REFUSED", "Refused"]
 
 
@@ -32,9 +34,13 @@ def _refused(reason: str, operators: str, *, dtypes: str = "", some: bool = Fals
     return Refused(reason, frozenset(operators.split()), frozenset(dtypes.split()), some)
 
 
+_NOT_OF_COMPLEX = "has no lowering to NNEF of complex numbers"
+
+_LSTSQ = "linalg.lstsq linalg.lstsq.grad_oriented"
+
 REFUSED: tuple[Refused, ...] = (
     _refused(
-        "it is random; make the noise",
+        "is random; make the noise",
         "bernoulli cauchy exponential geometric log_normal multinomial normal normal.in_place "
         "normal.number_mean rand_like randint randint_like randn randn_like uniform "
         "pca_lowrank svd_lowrank nn.functional.fractional_max_pool2d "
@@ -66,21 +72,63 @@ REFUSED: tuple[Refused, ...] = (
     _refused(
         "its degree is computed by the model",
         "special.laguerre_polynomial_l special.legendre_polynomial_p",
+        dtypes="float32 float64 int64 int32",  # of others it can't be great
     ),
+    _refused("data-dependent expression", "nn.functional.one_hot", some=True),
+    _refused("have a shape that depends on the ranks", _LSTSQ, dtypes="float32", some=True),
     _refused("_ctc_loss", "nn.functional.ctc_loss"),
     # LAPACK's own ways.
     _refused(
         "Bunch and Kaufman's factors have blocks of one row or two",
         "linalg.ldl_factor linalg.ldl_factor_ex linalg.ldl_solve",
+        dtypes="float32 float64",
     ),
     _refused(
-        "the signs of its vectors are LAPACK's choice", "linalg.eigh linalg.svd svd", some=True
+        "the signs of its vectors are LAPACK's choice",
+        "linalg.eigh linalg.svd svd",
+        dtypes="float32 float64",
+        some=True,
     ),
-    _refused("has no lowering to NNEF of complex numbers", "linalg.eig linalg.eigvals"),
+    _refused(_NOT_OF_COMPLEX, "linalg.eig linalg.eigvals"),
+    # Complex numbers.
+    _refused(
+        _NOT_OF_COMPLEX,
+        "cholesky cholesky_inverse cholesky_solve linalg.cholesky linalg.cholesky_ex linalg.cond "
+        "linalg.det linalg.eigh linalg.eigvalsh linalg.householder_product linalg.inv_ex "
+        "linalg.ldl_factor linalg.ldl_factor_ex linalg.ldl_solve linalg.lu linalg.lu_factor "
+        "linalg.lu_factor_ex linalg.lu_solve linalg.pinv linalg.pinv.hermitian "
+        "linalg.pinv.singular linalg.qr linalg.slogdet linalg.solve_ex linalg.solve_triangular "
+        "linalg.svd linalg.svdvals linalg.tensorinv logcumsumexp logdet lu lu_solve lu_unpack "
+        "matrix_exp norm.nuc ormqr pinverse qr svd triangular_solve",
+        dtypes="complex64",
+    ),
+    _refused(
+        _NOT_OF_COMPLEX,
+        "linalg.matrix_rank linalg.matrix_rank.hermitian scatter",
+        dtypes="complex64",
+        some=True,
+    ),
+    _refused("torch can't take apart", f"geqrf {_LSTSQ}", dtypes="complex64"),
+    _refused("windows of complex signals have no lowering", "stft", dtypes="complex64"),
     # Memory, and types that tract has not.
     _refused("it reads the memory of a tensor", "as_strided.partial_views"),
     _refused("sparse_csr", "sparse.mm.reduce sparse.sampled_addmm"),
     _refused("numpy has no complex32", "chalf"),
+    _refused("numpy has no complex32", "complex view_as_complex", dtypes="float16"),
     _refused("tract has no element type for torch.bfloat16", "bfloat16"),
+    Refused("torch.bfloat16", frozenset(OPERATORS), frozenset({"bfloat16"}), some=True),
+    # Arithmetic that tract does in another way.
+    _refused("its divisions are not rounded in", "histc", dtypes="float64 float16"),
+    _refused(
+        "tract has no interpolation of torch.uint8",
+        "_upsample_bilinear2d_aa nn.functional.interpolate.bicubic "
+        "nn.functional.interpolate.bilinear nn.functional.upsample_bilinear",
+        dtypes="uint8",
+    ),
+    _refused("tract finds no extremes of truth values", "mode", dtypes="bool"),
+    _refused("it names two axes of a tensor alike", "einsum", some=True),
+    _refused(
+        "embedding_renorm", "nn.functional.embedding nn.functional.embedding_bag", some=True
+    ),
     _refused("has no lowering to NNEF", "hash_tensor to_sparse"),
 )

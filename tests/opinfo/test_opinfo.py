@@ -70,6 +70,8 @@ def _surprises(
 
 def _passes(name: str, dtype: str, verdicts: Sequence[Verdict], every: bool) -> list[str]:
     """The reasons in the table for which nothing was refused."""
+    if dtype == "bfloat16":  # a type that tract lacks is seen ahead of all else
+        return []
     refusals = [verdict.reason for verdict in verdicts if verdict.kind == Kind.REFUSED]
     return [
         f"the table says that it is refused, since {entry.reason!r}, and it is not"

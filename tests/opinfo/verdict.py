@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import mpmath
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -34,6 +36,12 @@ _TOLERANCES = {
 }
 
 _ROUNDED = (torch.float16, torch.float32)
+
+#: Functions whose digits in float64 PyTorch itself misses, in as many digits as it takes.
+_MORE_EXACT: dict[str, Callable[[float], Any]] = {
+    "special.bessel_j0": lambda x: mpmath.besselj(0, x),
+    "special.bessel_y1": lambda x: mpmath.bessely(1, x),
+}
 
 #: Operators that promise a shape and a type and no values.
 _UNSPECIFIED = frozenset(
@@ -83,6 +91,13 @@ def _exact(sample: Sample) -> list[torch.Tensor]:
     return _outputs(sample.module, wide)
 
 
+def _more_exact(name: str, x: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+    """What a function of single numbers gives where PyTorch gives a finite one."""
+    pairs = zip(x.flatten().tolist(), expected.flatten().tolist(), strict=True)
+    exact = [float(_MORE_EXACT[name](x)) if math.isfinite(y) else y for x, y in pairs]
+    return torch.tensor(exact, dtype=expected.dtype).view_as(expected)
+
+
 def judge(name: str, sample: Sample, expected: Sequence[torch.Tensor], export: Export) -> Verdict:
     """Export a sample, load it, run it and compare.
 
@@ -110,6 +125,8 @@ def judge(name: str, sample: Sample, expected: Sequence[torch.Tensor], export: E
             return Verdict(Kind.FAILED, f"{type(error).__name__}: {error}", seconds)
     if name in _ORDERS and sample.tensors[0].dim() == 1:
         given, expected = _in_order(sample.tensors[0], _ORDERS[name], given, expected)
+    if name in _MORE_EXACT and expected[0].dtype == torch.float64:
+        expected = [_more_exact(name, sample.tensors[0], expected[0])]
     difference = _difference(name, given, expected)
     if difference and any(x.dtype in _ROUNDED for x in expected):
         # PyTorch may round at each step, we once, as in matrix_exp; what is exact is right.
