@@ -98,8 +98,8 @@ REFUSED: tuple[Refused, ...] = (
         "linalg.ldl_factor linalg.ldl_factor_ex linalg.ldl_solve linalg.lu linalg.lu_factor "
         "linalg.lu_factor_ex linalg.lu_solve linalg.pinv linalg.pinv.hermitian "
         "linalg.pinv.singular linalg.qr linalg.slogdet linalg.solve_ex linalg.solve_triangular "
-        "linalg.svd linalg.svdvals linalg.tensorinv logcumsumexp logdet lu lu_solve lu_unpack "
-        "matrix_exp norm.nuc ormqr pinverse qr svd triangular_solve",
+        "linalg.svd linalg.svdvals logcumsumexp logdet lu lu_solve lu_unpack "
+        "norm.nuc ormqr pinverse qr svd triangular_solve",
         dtypes="complex64",
     ),
     _refused(
@@ -125,10 +125,7 @@ REFUSED: tuple[Refused, ...] = (
         "nn.functional.interpolate.bilinear nn.functional.upsample_bilinear",
         dtypes="uint8",
     ),
-    _refused("tract finds no extremes of truth values", "mode", dtypes="bool"),
     _refused("it names two axes of a tensor alike", "einsum", some=True),
-    _refused(
-        "embedding_renorm", "nn.functional.embedding nn.functional.embedding_bag", some=True
-    ),
+    _refused("embedding_renorm", "nn.functional.embedding nn.functional.embedding_bag", some=True),
     _refused("has no lowering to NNEF", "hash_tensor to_sparse"),
 )

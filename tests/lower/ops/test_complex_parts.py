@@ -117,6 +117,16 @@ def test_inverses_and_solutions(order: int) -> None:
     )
 
 
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_exponentials(order: int) -> None:
+    export_and_compare(torch.linalg.matrix_exp, numbers(2, order, order) * 3, rtol=1e-3)
+
+
+def test_inverses_of_tensors() -> None:
+    x = (numbers(6, 6) + 4 * torch.eye(6)).reshape(6, 3, 2)
+    export_and_compare(lambda x: torch.linalg.tensorinv(x, 1), x)
+
+
 def test_empty_tensors() -> None:
     export_and_compare(lambda z: (z.sum(1), z.prod(1), z * 2, z @ z.mT), numbers(2, 0))
 

@@ -108,9 +108,9 @@ def test_nothing_to_sort() -> None:
     )
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool])
 def test_mode(dtype: torch.dtype) -> None:
-    x = integers(3, 9, 4, low=0, high=4, dtype=dtype)
+    x = integers(3, 9, 4, low=0, high=1 if dtype == torch.bool else 4).to(dtype)
     functions: list[Function] = [lambda x: x.mode(1), lambda x: x.mode(1, keepdim=True)]
     export_and_compare(
         lambda x: [f(x) for f in functions], x, dynamic_axes=AXES, sizes=[{"B": 2, "S": 12}]

@@ -1,4 +1,4 @@
-"""Inverses and solutions of complex matrices, by real ones of twice as many rows.
+"""Inverses, exponentials and solutions of complex matrices, by real ones of twice as many rows.
 
 A matrix A + iB does to the parts of a vector what [[A, -B], [B, A]] does to them one on the other.
 """
@@ -9,12 +9,12 @@ import torch
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
-from torchtract.lower.ops import linalg  # noqa: F401  (its lowerings come from the registry)
+from torchtract.lower.ops import linalg, linalg_exp  # noqa: F401  (their lowerings are taken from the registry)
 from torchtract.lower.ops.complex_numbers import add, mul
 from torchtract.lower.ops.complex_parts import bilinear, of_reals, parts_of
 from torchtract.lower.pairs import complex_of
 from torchtract.lower.registry import lowers
-from torchtract.lower.value import Value
+from torchtract.lower.value import Value, volume
 
 aten = torch.ops.aten
 
@@ -67,12 +67,31 @@ def linalg_inv(b: Builder, A: Value) -> Value:  # noqa: N803
 @lowers(aten.inverse.default, of_complex=True)
 def inverse(b: Builder, x: Value) -> Value:
     """inverse(Tensor self) -> Tensor"""
+    return _as_real(b, aten.inverse.default, x)
+
+
+@lowers(aten.linalg_tensorinv.default, of_complex=True)
+def linalg_tensorinv(b: Builder, x: Value, ind: int = 2) -> Value:
+    """linalg_tensorinv(Tensor self, int ind=2) -> Tensor"""
+    shape = [volume(x.shape[:ind]), volume(x.shape[ind:])]
+    matrix = complex_of(*(b.reshape(part, shape) for part in parts_of(b, x)))
+    inverted = _as_real(b, aten.inverse.default, matrix)
+    return complex_of(*(b.reshape(part, b.result.shape) for part in parts_of(b, inverted)))
+
+
+@lowers(aten.linalg_matrix_exp.default, of_complex=True)
+def linalg_matrix_exp(b: Builder, x: Value) -> Value:
+    """linalg_matrix_exp(Tensor self) -> Tensor"""
+    return _as_real(b, aten.linalg_matrix_exp.default, x)
+
+
+def _as_real(b: Builder, overload: torch._ops.OpOverload, x: Value) -> Value:
+    """What gives a matrix of the same kind for the real one that stands for a complex one."""
     if 0 in x.shape:
         return x
     whole = _embedded(b, x)
-    inverted = _real(b, aten.inverse.default, whole, whole)
-    order = x.shape[-1]
-    return _apart(b, b.slice(inverted, x.rank - 1, 0, order), x.rank - 2)
+    result = _real(b, overload, whole, whole)
+    return _apart(b, b.slice(result, x.rank - 1, 0, x.shape[-1]), x.rank - 2)
 
 
 @lowers(aten.linalg_solve.default, of_complex=True)

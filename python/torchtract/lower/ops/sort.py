@@ -9,7 +9,6 @@ import torch
 from torch.utils._sympy.functions import FloorDiv
 
 from torchtract.lower.builder import Builder, Operand
-from torchtract.lower.checks import require
 from torchtract.lower.ops.compare import isnan
 from torchtract.lower.ops.shape import axis_of
 from torchtract.lower.registry import lowers
@@ -161,9 +160,8 @@ _register_median(aten.nanmedian, skip_nan=True)
 @lowers(aten.mode.default)
 def mode(b: Builder, x: Value, dim: int = -1, keepdim: bool = False) -> tuple[Value, Value]:
     """mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)"""
-    require(x.dtype != torch.bool, "tract finds no extremes of truth values")
     scalar, axis = x.rank == 0, axis_of(dim, x.rank)
-    x = _with_an_axis(b, x)
+    x = _with_an_axis(b, b.cast(x, torch.uint8) if x.dtype == torch.bool else x)
     # In order, the first of the most frequent is the smallest of them.
     ordered = elements_at(b, x, axis, order_of(b, x, axis, x.shape[axis], False))
     pairs = b.binary(
@@ -176,7 +174,8 @@ def mode(b: Builder, x: Value, dim: int = -1, keepdim: bool = False) -> tuple[Va
     last = b.emit(
         "tract_core_argmax_reduce_last", b.cast(same, torch.uint8), axes=[axis], like=like
     )
-    return _taken(b, x, axis, last, keepdim and not scalar)
+    values, places = _taken(b, x, axis, last, keepdim and not scalar)
+    return b.cast(values, b.results[0].dtype), places
 
 
 # Places in sorted tensors.
