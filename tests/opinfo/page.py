@@ -30,13 +30,15 @@ refused with the line of the call and a reason, and none is wrong.
 
 {totals}
 
-`make opinfo` tries all samples in all types, and takes hours; where fewer are counted, they are the
-first of each operator. Of torch-to-nnef, any exception counts as failed, and its times are those of
-what it exports. Medians of the exports' times come from a machine that did other things, too.
+`make opinfo` tries all samples in all types, and takes hours. Where fewer are counted, they are the
+first of each operator: "at most" is how many were tried of one. Of torch-to-nnef, any exception
+counts as failed, and its times are those of what it exports. Medians of the exports' times come from
+a machine that did other things, too.
 
 In the table below, ✓ says that all samples are right, 5/7 that five of seven are and the rest is
-refused, – that all are refused; nothing that PyTorch has no samples of this type.
-Where the reason does not say otherwise, it is that of the first type that is refused.
+refused, – that all are refused; nothing that PyTorch has no samples of this type. The reason is that
+of the first type that is refused. It has no column for bfloat16, which tract lacks: such tensors are
+refused in all operators.
 """
 
 
@@ -49,10 +51,10 @@ def write(record: Record, peer: Record, page: Path) -> None:
 
 def _totals(record: Record, peer: Record) -> Iterator[str]:
     yield (
-        "| exporter | type | samples | operators | right | in part | refused | wrong | failed "
+        "| exporter | type | samples | at most | operators | right | in part | refused | wrong | failed "
         "| ms/export |"
     )
-    yield f"|{'---|' * 10}"
+    yield f"|{'---|' * 11}"
     for exporter, counted in (("torchtract", record), ("torch-to-nnef 0.24.12", peer)):
         for dtype in DTYPES:
             of_dtype = [row[dtype] for row in counted.summaries.values() if dtype in row]
@@ -65,8 +67,8 @@ def _total(summaries: Sequence[Summary]) -> str:
     counts = [classes.count(c) for c in ("right", "in part", "refused", "wrong", "failed")]
     seconds = [s for summary in summaries for s in summary.get("seconds", [])]
     median = f"{statistics.median(seconds) * 1000:.0f}" if seconds else ""
-    samples = sum(sum(summary["counts"].values()) for summary in summaries)
-    return " | ".join(map(str, [samples, len(classes), *counts, median]))
+    samples = [sum(summary["counts"].values()) for summary in summaries]
+    return " | ".join(map(str, [sum(samples), max(samples), len(classes), *counts, median]))
 
 
 def _class(summary: Summary) -> str:
@@ -80,12 +82,13 @@ def _class(summary: Summary) -> str:
 
 
 def _rows(record: Record) -> Iterator[str]:
-    dtypes = [d for d in DTYPES if any(d in row for row in record.summaries.values())]
+    told = [d for d in DTYPES if d != "bfloat16"]
+    dtypes = [d for d in told if any(d in row for row in record.summaries.values())]
     yield f"| operator | {' | '.join(dtypes)} | reason |"
     yield f"|---|{'---|' * len(dtypes)}---|"
     for operator, row in record.summaries.items():
         cells = (_cell(row[d]) if d in row else "" for d in dtypes)
-        yield f"| `{operator}` | {' | '.join(cells)} | {_reason(row.values())} |"
+        yield f"| `{operator}` | {' | '.join(cells)} | {_reason(row[d] for d in dtypes if d in row)} |"
 
 
 def _cell(summary: Summary) -> str:
