@@ -32,13 +32,13 @@ refused with the line of the call and a reason, and none is wrong.
 
 `make opinfo` tries all samples in all types, and takes hours. Where fewer are counted, they are the
 first of each operator: "at most" is how many were tried of one. Of torch-to-nnef, any exception
-counts as failed, and its times are those of what it exports. Medians of the exports' times come from
-a machine that did other things, too.
+counts as failed, and its times are those of what it exports. Medians of the exports' times come
+from a machine that did other things, too.
 
 In the table below, ✓ says that all samples are right, 5/7 that five of seven are and the rest is
-refused, – that all are refused; nothing that PyTorch has no samples of this type. The reason is that
-of the first type that is refused. It has no column for bfloat16, which tract lacks: such tensors are
-refused in all operators.
+refused, – that all are refused; nothing that PyTorch has no samples of this type. The reason is
+that of the first type that is refused. There is no column for bfloat16, which tract lacks: such
+tensors are refused in all operators.
 """
 
 
@@ -51,8 +51,8 @@ def write(record: Record, peer: Record, page: Path) -> None:
 
 def _totals(record: Record, peer: Record) -> Iterator[str]:
     yield (
-        "| exporter | type | samples | at most | operators | right | in part | refused | wrong | failed "
-        "| ms/export |"
+        "| exporter | type | samples | at most | operators | right | in part | refused | wrong "
+        "| failed | ms/export |"
     )
     yield f"|{'---|' * 11}"
     for exporter, counted in (("torchtract", record), ("torch-to-nnef 0.24.12", peer)):
@@ -88,7 +88,8 @@ def _rows(record: Record) -> Iterator[str]:
     yield f"|---|{'---|' * len(dtypes)}---|"
     for operator, row in record.summaries.items():
         cells = (_cell(row[d]) if d in row else "" for d in dtypes)
-        yield f"| `{operator}` | {' | '.join(cells)} | {_reason(row[d] for d in dtypes if d in row)} |"
+        reason = _reason(row[d] for d in dtypes if d in row)
+        yield f"| `{operator}` | {' | '.join(cells)} | {reason} |"
 
 
 def _cell(summary: Summary) -> str:

@@ -86,28 +86,21 @@ REFUSED: tuple[Refused, ...] = (
     _refused(
         "the signs of its vectors are LAPACK's choice",
         "linalg.eigh linalg.svd svd",
-        dtypes="float32 float64",
         some=True,
     ),
     _refused(_NOT_OF_COMPLEX, "linalg.eig linalg.eigvals"),
     # Complex numbers.
     _refused(
         _NOT_OF_COMPLEX,
-        "cholesky cholesky_inverse cholesky_solve linalg.cholesky linalg.cholesky_ex linalg.cond "
-        "linalg.det linalg.eigh linalg.eigvalsh linalg.householder_product linalg.inv_ex "
-        "linalg.ldl_factor linalg.ldl_factor_ex linalg.ldl_solve linalg.lu linalg.lu_factor "
-        "linalg.lu_factor_ex linalg.lu_solve linalg.pinv linalg.pinv.hermitian "
-        "linalg.pinv.singular linalg.qr linalg.slogdet linalg.solve_ex linalg.solve_triangular "
-        "linalg.svd linalg.svdvals logcumsumexp logdet lu lu_solve lu_unpack "
-        "norm.nuc ormqr pinverse qr svd triangular_solve",
+        "cholesky cholesky_inverse cholesky_solve linalg.cholesky linalg.cholesky_ex linalg.det "
+        "linalg.householder_product linalg.inv_ex linalg.ldl_factor linalg.ldl_factor_ex "
+        "linalg.ldl_solve linalg.lu linalg.lu_factor linalg.lu_factor_ex linalg.lu_solve "
+        "linalg.pinv linalg.pinv.hermitian linalg.pinv.singular linalg.qr linalg.slogdet "
+        "linalg.solve_ex linalg.solve_triangular logcumsumexp logdet lu lu_solve lu_unpack ormqr "
+        "pinverse qr triangular_solve",
         dtypes="complex64",
     ),
-    _refused(
-        _NOT_OF_COMPLEX,
-        "linalg.matrix_rank linalg.matrix_rank.hermitian scatter",
-        dtypes="complex64",
-        some=True,
-    ),
+    _refused(_NOT_OF_COMPLEX, "scatter", dtypes="complex64", some=True),
     _refused("torch can't take apart", f"geqrf {_LSTSQ}", dtypes="complex64"),
     _refused("windows of complex signals have no lowering", "stft", dtypes="complex64"),
     # Memory, and types that tract has not.

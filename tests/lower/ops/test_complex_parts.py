@@ -127,6 +127,24 @@ def test_inverses_of_tensors() -> None:
     export_and_compare(lambda x: torch.linalg.tensorinv(x, 1), x)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (2, 4), (4, 2), (0, 3)], ids=str)
+def test_singular_values(shape: tuple[int, int]) -> None:
+    export_and_compare(
+        lambda x: (torch.linalg.svdvals(x), torch.linalg.svd(x).S, x[0].norm("nuc")),
+        *(numbers(3, *shape),),
+        dynamic_axes={"x0": {0: "B"}},
+    )
+
+
+@pytest.mark.parametrize("order", [0, 1, 4])
+def test_eigenvalues(order: int) -> None:
+    export_and_compare(
+        lambda x: (torch.linalg.eigvalsh(x), torch.linalg.eigvalsh(x, UPLO="U")),
+        *(numbers(3, order, order),),
+        dynamic_axes={"x0": {0: "B"}},
+    )
+
+
 def test_empty_tensors() -> None:
     export_and_compare(lambda z: (z.sum(1), z.prod(1), z * 2, z @ z.mT), numbers(2, 0))
 
@@ -135,6 +153,7 @@ REFUSED: dict[str, tuple[Function, str]] = {
     "large": (lambda z: torch.linalg.inv(z[:, :1, :1].expand(-1, 17, 17)), "more than 16 rows"),
     "sort": (torch.linalg.eigvals, "complex numbers"),
     "product": (lambda z: z.prod(0), "complex factors"),
+    "vectors": (lambda z: torch.linalg.eigh(z).eigenvectors, "LAPACK's choice"),
     "determinant": (lambda z: torch.linalg.det(z[0, :, :4]), "complex numbers"),
 }
 

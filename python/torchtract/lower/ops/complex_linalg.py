@@ -16,6 +16,8 @@ from torchtract.lower.pairs import complex_of
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value, volume
 
+__all__ = ["embedded"]
+
 aten = torch.ops.aten
 
 _TENSORDOT = bilinear(aten.tensordot.default, "x", "other")
@@ -24,7 +26,8 @@ _TENSORDOT = bilinear(aten.tensordot.default, "x", "other")
 _LARGEST = 16
 
 
-def _embedded(b: Builder, x: Value) -> Value:
+def embedded(b: Builder, x: Value) -> Value:
+    """The real matrix that stands for a complex one."""
     order = static_int(x.shape[-1], "the number of rows")
     require(order <= _LARGEST, f"complex matrices of more than {_LARGEST} rows have no lowering")
     real, imag = parts_of(b, x)
@@ -89,7 +92,7 @@ def _as_real(b: Builder, overload: torch._ops.OpOverload, x: Value) -> Value:
     """What gives a matrix of the same kind for the real one that stands for a complex one."""
     if 0 in x.shape:
         return x
-    whole = _embedded(b, x)
+    whole = embedded(b, x)
     result = _real(b, overload, whole, whole)
     return _apart(b, b.slice(result, x.rank - 1, 0, x.shape[-1]), x.rank - 2)
 
@@ -101,7 +104,7 @@ def linalg_solve(b: Builder, A: Value, B: Value, left: bool = True) -> Value:  #
     if 0 in b.result.shape:
         return complex_of(*(b.full(0, A.dtype.to_real(), b.result.shape) for _ in range(2)))
     vectors = B.rank == 1 or (A.rank - 1 == B.rank and A.shape[:-1] == B.shape)
-    whole, axis = _embedded(b, A), B.rank - (1 if vectors else 2)
+    whole, axis = embedded(b, A), B.rank - (1 if vectors else 2)
     right = b.concat([*parts_of(b, B)], axis)
     shape = [*b.result.shape]
     rows = len(shape) - (1 if vectors else 2)

@@ -24,11 +24,11 @@ from torchtract.lower.ops.linalg_matrices import (
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Fact, Value
 
-__all__ = ["Spectrum", "in_order", "spectrum"]
+__all__ = ["NO_VECTORS", "Spectrum", "in_order", "spectrum", "symmetric"]
 
 aten = torch.ops.aten
 
-_SIGNS = (
+NO_VECTORS = (
     "the signs of its vectors are LAPACK's choice; use its values alone, or what has no such "
     "choice, as torch.linalg.pinv and torch.linalg.qr"
 )
@@ -59,7 +59,7 @@ def _vectors(b: Builder, like: Fact, values: Fact) -> Value:
     if 0 in like.shape:
         return b.full(0, like.dtype, like.shape)
     if values.shape[-1] != 0:
-        return b.unusable(like, _SIGNS)
+        return b.unusable(like, NO_VECTORS)
     unit = torch.eye(static_int(like.shape[-1], "the number of columns"), dtype=like.dtype)
     return b.broadcast(b.constant(unit), like.shape)
 
@@ -100,12 +100,12 @@ def linalg_eigh(
     values, vectors = b.results
     if 0 in values.shape:
         return b.full(0, values.dtype, values.shape), _vectors(b, vectors, values)
-    x, scale = _normalised(b, _symmetric(b, A, upper=UPLO.upper() == "U"))
+    x, scale = _normalised(b, symmetric(b, A, upper=UPLO.upper() == "U"))
     found = b.binary("mul", diagonalised(b, x), scale)
     return in_order(b, found, values, False), _vectors(b, vectors, values)
 
 
-def _symmetric(b: Builder, x: Value, upper: bool = False) -> Value:
+def symmetric(b: Builder, x: Value, upper: bool = False) -> Value:
     """The symmetric matrices of which one triangle is given."""
     places = torch.arange(order_of(x, LARGEST_IN_LOOPS))
     above = places[:, None] < places
@@ -166,7 +166,7 @@ def linalg_pinv(
     """linalg_pinv.atol_rtol_tensor(Tensor self, *, Tensor? atol=None, Tensor? rtol=None, ...)"""
     if 0 in b.result.shape:
         return b.full(0, b.result.dtype, b.result.shape)
-    found = spectrum(b, _symmetric(b, x) if hermitian else x)
+    found = spectrum(b, symmetric(b, x) if hermitian else x)
     values = found.values(b)
     kept = b.binary("gt", values, _least(b, values, x, atol, rtol), torch.bool)
     inverse = found.pseudoinverse(b, kept)
