@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 import sympy
 import torch
-from torch._ops import HigherOrderOperator, OpOverload
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
 
-from torchtract.errors import CaptureError, LoweringError, UnsupportedOpError
+from torchtract.errors import CaptureError, UnsupportedOpError
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal, require
 from torchtract.lower.counts import settle_counts
 from torchtract.lower.dtypes import datum_type
 from torchtract.lower.pairs import fact_of_pairs, from_pairs, to_pairs
-from torchtract.lower.registry import Lowering, lowering_of
+from torchtract.lower.refused_calls import failed, why_none
+from torchtract.lower.registry import lowering_of
 from torchtract.lower.results import why_wrong
 from torchtract.lower.simplify import within
-from torchtract.lower.source import called, module_path, origin, source_line
+from torchtract.lower.source import module_path, origin, source_line
 from torchtract.lower.storage import fills_memory
 from torchtract.lower.value import Fact, Size, Value, fact_of, size_of
 from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
@@ -254,7 +255,7 @@ class _Walk:
         of_complex = any(isinstance(t, Fact) and t.dtype.is_complex for t in tensors)
         lowering = lowering_of(node.target, of_complex)
         if lowering is None:
-            raise Refusal(_without_lowering(node, of_complex))
+            raise Refusal(why_none(node, of_complex))
         if lowering.of_storage:
             require(
                 fills_memory(node.all_input_nodes[0].meta["val"]),
@@ -271,13 +272,13 @@ class _Walk:
         except Exception as error:
             if not after_refusal:
                 how = f"fails with {type(error).__name__}: {error}"
-                raise _failed(node, lowering, how) from error
+                raise failed(node, lowering, how) from error
         if after_refusal:  # it was lowered for a refusal of its own, and need not make sense
             return tuple(map(_refused, self.builder.results))
         outputs = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         wrong = why_wrong(outputs, self.builder.results, self.sizes)
         if wrong is not None:
-            raise _failed(node, lowering, self._in_user_terms(wrong))
+            raise failed(node, lowering, self._in_user_terms(wrong))
         return outputs
 
     def _in_user_terms(self, text: str) -> str:
@@ -369,30 +370,6 @@ class _Walk:
             refusals=lines,
             source=next(iter(self.refusals))[0],
         )
-
-
-def _without_lowering(node: torch.fx.Node, of_complex: bool) -> str:
-    """Why a call is refused that nothing is registered for."""
-    part = "it" if called(node) == origin(node) else f"its part {called(node)}"
-    tags = getattr(node.target, "tags", ())
-    if torch.Tag.nondeterministic_seeded in tags:
-        return f"{part} is random; make the noise an input of the module"
-    if torch.Tag.dynamic_output_shape in tags:
-        return f"{part} gives a shape that depends on the data; use a mask"
-    if str(node.target).startswith("auto_functionalized"):
-        return "it changes an argument in place; let it return a new tensor instead"
-    if isinstance(node.target, HigherOrderOperator):
-        return f"{part} runs graphs of its own, and NNEF has one; use torch.where"
-    return f"{part} has no lowering to NNEF{' of complex numbers' if of_complex else ''}"
-
-
-def _failed(node: torch.fx.Node, lowering: Lowering, how: str) -> LoweringError:
-    where = source_line(node)
-    return LoweringError(
-        f"{where}: {node.target} could not be lowered, since its lowering {lowering.where} {how}; "
-        "this is a defect of the lowering.",
-        source=where,
-    )
 
 
 def _refused(fact: Fact) -> Value:
