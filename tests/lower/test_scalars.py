@@ -79,6 +79,24 @@ def test_a_branch_between_floats_is_refused_without_a_promise_that_cannot_be_kep
     assert "tract_assert" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + 1 if x.shape[1] // 2 * 2 < x.shape[1] else x,
+        lambda x: x + 1 if x.shape[1] // 4 > 60 else x,
+        lambda x: x + 1 if (x.shape[0] + x.shape[1]) // 7 > 9 else x,
+    ],
+    ids=["odd", "large", "of two"],
+)
+def test_branches_far_from_the_numbers_of_their_conditions_are_found(
+    function: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    promises = ["tract_assert S >= 8", "tract_assert B >= 2"]
+    axes = {"x0": {0: "B", 1: "S"}}
+    with pytest.raises(CaptureError, match="runs other code"):
+        export(function, torch.rand(3, 10), dynamic_axes=axes, custom_extensions=promises)
+
+
 def test_math_is_itself_again_after_tracing() -> None:
     before = math.sqrt
     export(lambda x: x / math.sqrt(x.shape[1]), X, dynamic_axes=AXES)

@@ -11,9 +11,11 @@ import contextlib
 import inspect
 import itertools
 import linecache
+import math
+import operator
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +30,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._sympy.functions import Mod, PythonMod
 
 from torchtract.errors import CaptureError
-from torchtract.sizes import Assertion, allowed
+from torchtract.sizes import Assertion, allowed, bounds_of
 
 __all__ = [
     "BETWEEN",
@@ -64,6 +66,29 @@ _BUILTINS = f"{_TORCH}/_export/non_strict_utils.py"
 #: What stands between code that asks about a size and the tracer.
 BETWEEN = (_SYMBOLS, _BUILTINS, f"{_TORCH}/overrides.py")
 _TRACER = (_SYMBOLS, f"{_TORCH}/fx/", f"{_TORCH}/utils/", __file__)
+
+
+def _remainder(x: int, divisor: int) -> int:
+    if x < 0:
+        raise ArithmeticError  # torch's Mod is of no such numbers
+    return x % divisor
+
+
+# Torch's functions of sizes, as numbers.
+_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "FloorDiv": operator.floordiv,
+    "CleanDiv": operator.floordiv,
+    "remainder": _remainder,
+    "PythonMod": operator.mod,
+    "IntTrueDiv": operator.truediv,
+    "FloatTrueDiv": operator.truediv,
+    "CeilToInt": math.ceil,
+    "FloorToInt": math.floor,
+    "TruncToInt": math.trunc,
+    "ToFloat": float,
+    "Min": min,
+    "Max": max,
+}
 
 
 @dataclass(frozen=True)
@@ -246,7 +271,8 @@ def other_side(
 ) -> dict[str, int] | None:
     """The smallest or largest sizes, of some near its numbers, at which a guard does not hold.
 
-    They are among those that the assertions allow.
+    They are among those that the assertions allow. Where none of these is, more are tried:
+    `2*(S//2) >= S` fails at odd sizes alone, and `S//4 < 60` far from its numbers.
     """
     free = sorted(guard.condition.free_symbols, key=str)
     if not free or not set(free) <= symbols.keys():
@@ -254,16 +280,45 @@ def other_side(
     numbers = {int(n) for n in guard.condition.atoms(sympy.Integer)}
     near = {n + d for n in numbers | {2} for d in (-1, 0, 1)} | {3, 5, 8, 16, 64}
     smallest = 0 if guard.branch else 1  # operators take shortcuts where there are no elements
-    candidates = sorted((n for n in near if n >= smallest), reverse=from_above)
-    for values in itertools.product(candidates, repeat=len(free)):
-        sizes = {symbols[s]: n for s, n in zip(free, values, strict=True)}
-        fails = not _holds(guard.condition, dict(zip(free, values, strict=True)))
-        if fails and allowed(sizes, assertions):
-            return sizes
+    holds = _predicate(guard.condition, free)
+    few = [{n for n in near if n >= smallest}] * len(free)
+    for candidates in (few, _runs([symbols[s] for s in free], smallest, assertions)):
+        ordered = [sorted(sizes, reverse=from_above) for sizes in candidates]
+        for values in itertools.product(*ordered):
+            sizes = {symbols[s]: n for s, n in zip(free, values, strict=True)}
+            if not holds(*values) and allowed(sizes, assertions):
+                return sizes
     return None
 
 
-def _holds(condition: sympy.Basic, sizes: Mapping[sympy.Symbol, int]) -> bool:
+def _runs(
+    names: Sequence[str], smallest: int, assertions: Sequence[Assertion]
+) -> list[Collection[int]]:
+    """The first sizes that each symbol may have: some 4000 of all together."""
+    bounds = bounds_of(assertions)
+    lows = [max(smallest, *bounds.get(name, (0,))[:1]) for name in names]
+    length = int(4096 ** (1 / len(names)))
+    return [range(low, low + length) for low in lows]
+
+
+def _predicate(condition: sympy.Basic, free: Sequence[sympy.Basic]) -> Callable[..., bool]:
+    """Whether a condition holds at these sizes; where it can't be computed, it does."""
+    # Printed by the name it has, it would lose its parentheses.
+    named = condition.replace(Mod, sympy.Function("remainder"))
+    compute = sympy.lambdify(free, named, [_FUNCTIONS, "math"])
+
+    def holds(*sizes: int) -> bool:
+        try:
+            return bool(compute(*sizes))
+        except ArithmeticError:
+            return True
+        except NameError:  # another of torch's functions
+            return _holds(condition, dict(zip(free, sizes, strict=True)))
+
+    return holds
+
+
+def _holds(condition: sympy.Basic, sizes: Mapping[sympy.Basic, int]) -> bool:
     try:
         return bool(condition.subs(sizes))
     except (TypeError, ZeroDivisionError, AssertionError):  # the last of remainders below 0
