@@ -12,6 +12,7 @@ use tract_transformers::figure_out_causal_llm_b_s_p;
 use tract_transformers::ops::DynKeyValueCache;
 use tract_transformers::ops::inplace_kv_cache::InPlaceKvSdpa;
 
+use crate::declutter::declutter;
 use crate::guard::guarded;
 use crate::symbol::{all_assertions, check_assertions};
 use crate::tensor::to_plain;
@@ -50,11 +51,12 @@ impl Model {
             let (_, _, past) =
                 figure_out_causal_llm_b_s_p(&self.graph).context(NO_LANGUAGE_MODEL)?;
             let past = past.context("no cache").context(NO_LANGUAGE_MODEL)?;
-            let mut graph = TypedModel::clone(&self.graph).into_decluttered()?;
+            let mut graph = TypedModel::clone(&self.graph);
+            declutter(&mut graph)?;
             let detect =
                 get_transform("transformers_detect_all")?.context("tract has no such transform")?;
             detect.transform(&mut graph)?;
-            let graph = graph.into_decluttered()?;
+            declutter(&mut graph)?;
             let facts = Fact::of_inputs(&graph)?;
             ensure!(
                 facts.len() == 1,

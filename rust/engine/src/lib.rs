@@ -3,6 +3,7 @@
 //! The only crate of the workspace that names tract. It knows nothing of Python.
 
 mod causal;
+mod declutter;
 mod error;
 mod fact;
 mod graph;

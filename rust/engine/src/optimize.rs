@@ -15,12 +15,15 @@ use tract_core::ops::konst::Const;
 use tract_core::ops::matmul::pack::OptMatMulPack;
 use tract_core::prelude::{IntoArcTensor, IntoTValue, IntoTensor, OutletId, SymbolValues, TDim};
 
+use crate::declutter::declutter;
+
 /// What stands for each symbol where a kernel is chosen: sizes at which kernels pay.
 const TYPICAL: i64 = 64;
 
 /// The graph as this processor computes it best.
-pub(crate) fn optimized(graph: TypedModel) -> anyhow::Result<TypedModel> {
-    let mut graph = graph.into_optimized()?;
+pub(crate) fn optimized(mut graph: TypedModel) -> anyhow::Result<TypedModel> {
+    declutter(&mut graph)?;
+    graph.optimize()?;
     pack_shared_weights(&mut graph)?;
     for id in 0..graph.nodes.len() {
         if let Some(op) = vectorized(&graph, id) {

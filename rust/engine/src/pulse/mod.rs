@@ -25,6 +25,7 @@ use tract_core::prelude::{OutletId, Symbol, TypedModel};
 use tract_pulse::internal::{PulsedFact, PulsedModelExt};
 use tract_pulse_opl::ops::PulsedAxisSlice;
 
+use crate::declutter::declutter;
 use crate::guard::{describe, guarded};
 use crate::symbol::SymbolValue;
 use crate::{Error, Model, Result, Stage};
@@ -135,9 +136,9 @@ impl Model {
         }
         ensure!(streaming > 0, "{symbol}: no input has an axis of that many frames");
         let mut graph = TypedModel::clone(&self.graph);
-        graph.declutter()?;
+        declutter(&mut graph)?;
         rewrite::every_few_frames(&mut graph, symbol)?;
-        graph.declutter()?;
+        declutter(&mut graph)?;
         rewrite::padded_averages(&mut graph, symbol)?;
         Ok(graph)
     }
@@ -174,7 +175,7 @@ impl Model {
             node.op = Box::new(Identity);
         }
         rewrite::downsampled(&mut graph)?;
-        graph.declutter()?;
+        declutter(&mut graph)?;
         let mut batch = TypedModel { symbols: self.graph.symbols.clone(), ..TypedModel::default() };
         for (i, fact) in self.inputs().iter().enumerate() {
             batch.add_source(&*fact.name, self.graph.input_fact(i)?.without_value())?;
