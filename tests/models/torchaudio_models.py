@@ -317,5 +317,9 @@ REFUSED: Mapping[str, str] = {
     "emformer_rnnt_base, transcriber": "data-dependent",
     "Tacotron2, encoder": "packed sequence",
     "RNNT, predictor": "needs the size to be 4",  # a loop in Python over the labels
+    # Padded to whole frames, by numbers that depend on the length.
+    "ConvTasNet": "nothing shows that these are as many elements",
+    "conv_tasnet_base": "nothing shows that these are as many elements",
+    **dict.fromkeys(("hdemucs_low", "hdemucs_medium", "hdemucs_high"), "not a fixed number"),
     **REFUSED_TRANSFORMS,
 }

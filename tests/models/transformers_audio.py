@@ -93,7 +93,13 @@ _SPECTROGRAMS: dict[str, tuple[dict[str, Any], str, int, bool]] = {
         True,
     ),
     "ParakeetEncoder": (
-        {**SMALL, "num_mel_bins": 16, "subsampling_conv_channels": 8, "conv_kernel_size": 5},
+        {
+            **SMALL,
+            "num_mel_bins": 16,
+            "subsampling_conv_channels": 8,
+            "conv_kernel_size": 5,
+            "initializer_range": 0.2,
+        },
         "input_features",
         16,
         True,

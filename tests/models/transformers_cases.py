@@ -15,7 +15,7 @@ import transformers
 from models.cases import ModelCase
 from models.weights import random_weights
 
-__all__ = ["SMALL", "case", "masked", "tokens"]
+__all__ = ["SMALL", "case", "masked", "text_case", "tokens"]
 
 PAD = 1
 #: What most text models call their sizes. Models ignore what they don't know; `...` leaves out
@@ -85,3 +85,23 @@ def masked(batch: int, length: int) -> dict[str, torch.Tensor]:
     mask = (torch.arange(length) < lengths[:, None]).long()
     ids = tokens(batch, length).where(mask.bool(), PAD)
     return {"input_ids": ids, "attention_mask": mask}
+
+
+def text_case(
+    name: str, config: Mapping[str, Any], *, mask: bool = True, shortest: int = 1
+) -> ModelCase:
+    """A model on texts with padding, or on full ones where it takes no mask; B and S are free."""
+
+    def inputs(B: int, S: int) -> dict[str, torch.Tensor]:  # noqa: N803  (symbols)
+        return masked(B, S) if mask else {"input_ids": tokens(B, S)}
+
+    return case(
+        name.split(",")[0],
+        {**SMALL, **config},
+        inputs,
+        axes={input_name: {0: "B", 1: "S"} for input_name in inputs(1, 1)},
+        traced={"B": 2, "S": 9},
+        sizes=({"B": 1, "S": 5}, {"B": 3, "S": 16}),
+        assertions=("tract_assert B >= 1", f"tract_assert S >= {shortest}", "tract_assert S <= 60"),
+        name=name,
+    )

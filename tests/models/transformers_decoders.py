@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from models.cases import ModelCase
-from models.transformers_cases import SMALL, case, masked, tokens
+from models.transformers_cases import SMALL, case, masked, text_case, tokens
 
 __all__ = ["DECODERS", "ENCODER_DECODERS"]
 
@@ -125,6 +125,9 @@ _DECODERS: dict[str, dict[str, Any]] = {
     "RecurrentGemmaModel": {"lru_width": 32, "attention_window_size": 4},
 }
 
+#: Models that leave the mask out where there is one token, as when they decode with a cache.
+_OF_TWO = frozenset({"FalconH1Model", "Lfm2Model"})
+
 #: Models that take no mask of their inputs, or do nothing with one.
 _WITHOUT_MASK = frozenset({"RwkvModel", "ImageGPTModel"})
 
@@ -184,27 +187,6 @@ _ENCODER_DECODERS: dict[str, dict[str, Any]] = {
 }
 
 
-def _decoder(name: str, config: Mapping[str, Any]) -> ModelCase:
-    """A decoder on texts with padding; B and S are free."""
-    model = name.split(",")[0]
-
-    def inputs(B: int, S: int) -> dict[str, torch.Tensor]:  # noqa: N803  (symbols)
-        if model in _WITHOUT_MASK:
-            return {"input_ids": tokens(B, S)}
-        return masked(B, S)
-
-    return case(
-        model,
-        {**SMALL, **config},
-        inputs,
-        axes={name: {0: "B", 1: "S"} for name in inputs(1, 1)},
-        traced={"B": 2, "S": 9},
-        sizes=({"B": 1, "S": 5}, {"B": 3, "S": 16}),
-        assertions=("tract_assert B >= 1", "tract_assert S >= 1", "tract_assert S <= 60"),
-        name=name,
-    )
-
-
 def _encoder_decoder(model: str, config: Mapping[str, Any]) -> ModelCase:
     """A text with padding, of length S, and what was made of it until now, of length T."""
 
@@ -229,5 +211,13 @@ def _encoder_decoder(model: str, config: Mapping[str, Any]) -> ModelCase:
     )
 
 
-DECODERS = [_decoder(name, config) for name, config in _DECODERS.items()]
+DECODERS = [
+    text_case(
+        name,
+        config,
+        mask=name not in _WITHOUT_MASK,
+        shortest=2 if name in _OF_TWO else 1,
+    )
+    for name, config in _DECODERS.items()
+]
 ENCODER_DECODERS = [_encoder_decoder(name, config) for name, config in _ENCODER_DECODERS.items()]

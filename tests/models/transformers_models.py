@@ -32,8 +32,19 @@ REFUSED: Mapping[str, str] = {
     "LongformerModel": "data-dependent expression",
     "LEDModel": "data-dependent expression",
     # Padding to whole blocks, by a branch.
+    "Mamba2Model": "runs other code",
     "LongT5Model": "runs other code",
     "PegasusXModel": "runs other code",
+    "SEWModel": "runs other code",
+    "SEWDModel": "runs other code",
+    # Paddings by reflection whose width depends on the size; a tensor of bfloat16.
+    "Swin2SRModel": "not a fixed number",
+    "FalconModel, with ALiBi": "no element type for torch.bfloat16",
+    # A loop over images; sizes found by tensors.
+    "SuperPointForKeypointDetection": "can't stay symbolic",
+    "EncodecModel": "data-dependent expression",
+    "MimiModel": "data-dependent expression",
+    "ViltModel": "data-dependent expression",
     # A squeeze of the batch, a pool of 320 pixels, weights that forward replaces.
     "MraModel": "aten.squeeze.default",
     "EfficientNetModel": "aten.reshape.default",

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import torch
+from models.transformers_cases import text_case
 
-from models.cases import ModelCase
-from models.transformers_cases import SMALL, case, masked, tokens
-
-__all__ = ["TEXT", "text_case"]
+__all__ = ["TEXT"]
 
 #: Sizes of each encoder that are called otherwise than in most, or are needed besides.
 _ENCODERS: dict[str, dict[str, Any]] = {
@@ -120,23 +116,6 @@ _ENCODERS: dict[str, dict[str, Any]] = {
 _WITHOUT_MASK = frozenset({"FNetModel"})
 
 
-def text_case(model: str, config: Mapping[str, Any]) -> ModelCase:
-    """An encoder on texts with padding; B and S are free."""
-
-    def inputs(B: int, S: int) -> dict[str, torch.Tensor]:  # noqa: N803  (symbols)
-        if model in _WITHOUT_MASK:
-            return {"input_ids": tokens(B, S)}
-        return masked(B, S)
-
-    return case(
-        model,
-        {**SMALL, **config},
-        inputs,
-        axes={name: {0: "B", 1: "S"} for name in inputs(1, 1)},
-        traced={"B": 2, "S": 9},
-        sizes=({"B": 1, "S": 5}, {"B": 3, "S": 16}),
-        assertions=("tract_assert B >= 1", "tract_assert S >= 1", "tract_assert S <= 60"),
-    )
-
-
-TEXT = [text_case(model, config) for model, config in _ENCODERS.items()]
+TEXT = [
+    text_case(model, config, mask=model not in _WITHOUT_MASK) for model, config in _ENCODERS.items()
+]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from models.cases import ModelCase
-from models.transformers_cases import SMALL, case, masked
+from models.transformers_cases import SMALL, case, masked, text_case
 
 __all__ = ["VISION"]
 
@@ -63,7 +63,7 @@ _ONE_SIZE: dict[str, dict[str, Any]] = {
     "CvtModel": {
         "embed_dim": [8, 16, 32],
         "num_heads": [1, 2, 4],
-        "depth": [1, 1, 2],
+        "depth": [1, 2, 3],
         "drop_path_rate": [0.0, 0.0, 0.0],
     },
     "PvtModel": {
@@ -75,9 +75,9 @@ _ONE_SIZE: dict[str, dict[str, Any]] = {
     "CLIPVisionModel": _VIT,
     "CLIPVisionModelWithProjection": {**_VIT, "projection_dim": 16},
     "SiglipVisionModel": _VIT,
-    "BlipVisionModel": _VIT,
-    "Blip2VisionModel": _VIT,
-    "InstructBlipVisionModel": _VIT,
+    "BlipVisionModel": {**_VIT, "initializer_range": 0.1},
+    "Blip2VisionModel": {**_VIT, "initializer_range": 0.1},
+    "InstructBlipVisionModel": {**_VIT, "initializer_range": 0.1},
     "AltCLIPVisionModel": _VIT,
     "ChineseCLIPVisionModel": _VIT,
     "GroupViTVisionModel": {
@@ -93,6 +93,7 @@ _ONE_SIZE: dict[str, dict[str, Any]] = {
         "hidden_sizes": [16, 24, 32],
         "num_attention_heads": 2,
         "neck_hidden_sizes": [8, 8, 16, 16, 16, 16, 32],
+        "initializer_range": 0.2,
     },
     "VitDetModel": {**_VIT, "window_size": 2, "window_block_indices": [0]},
     "DPTModel": {**_VIT, "num_channels": 3},
@@ -143,10 +144,8 @@ _ANY_SIZE: dict[str, dict[str, Any]] = {
         "focal_windows": [3, 3],
     },
     "SwiftFormerModel": {"depths": [1, 1, 1, 1], "embed_dims": [8, 16, 24, 32]},
-    "DinatModel": {},
     "TextNetModel": {},
     "HGNetV2Backbone": {},
-    "VanModel": {},
     "GLPNModel": {
         "hidden_sizes": [8, 16, 24, 32],
         "depths": [1, 1, 1, 1],
@@ -174,6 +173,12 @@ _DETECTORS: dict[str, dict[str, Any]] = {
         "encoder_ffn_dim": 48,
         "decoder_ffn_dim": 48,
         "num_queries": 5,
+        "backbone_config": {
+            **_PYRAMID,
+            "model_type": "resnet",
+            "embedding_size": 8,
+            "out_features": ["stage4"],
+        },
     },
 }
 
@@ -183,7 +188,7 @@ _PAIRS: dict[str, dict[str, Any]] = {
     "ChineseCLIPModel": _PAIR,
     "AltCLIPModel": _PAIR,
     "BlipModel": {**_PAIR, "image_text_hidden_size": 16},
-    "FlavaModel": {},
+    "FlavaModel": {"text_config": _TEXT, "image_config": _VIT, "multimodal_config": _TEXT},
     "ViltModel": {**SMALL, **_VIT},
 }
 
@@ -196,6 +201,8 @@ _TEXTS: dict[str, dict[str, Any]] = {
     "GroupViTTextModel": _TEXT,
 }
 
+#: Models that look at each text together with its image.
+_TOGETHER = frozenset({"FlavaModel", "ViltModel"})
 _VIDEO = frozenset({"TimesformerModel", "VideoMAEModel", "VivitModel"})
 
 
@@ -227,35 +234,25 @@ def _any_size(model: str, config: Mapping[str, Any]) -> ModelCase:
 
 
 def _pair(model: str, config: Mapping[str, Any]) -> ModelCase:
-    def inputs(B: int, S: int, N: int) -> dict[str, torch.Tensor]:  # noqa: N803  (symbols)
-        return {**masked(B, S), "pixel_values": torch.randn(N, 3, 32, 32)}
+    """B texts and N images, or as many of both."""
+    images = "B" if model in _TOGETHER else "N"
 
+    def inputs(B: int, S: int, **rest: int) -> dict[str, torch.Tensor]:  # noqa: N803  (symbols)
+        return {**masked(B, S), "pixel_values": torch.randn(rest.get("N", B), 3, 32, 32)}
+
+    every = ({"B": 3, "S": 9, "N": 2}, {"B": 1, "S": 5, "N": 4}, {"B": 4, "S": 16, "N": 1})
+    at = [{s: sizes[s] for s in dict.fromkeys(("B", "S", images))} for sizes in every]
     return case(
         model,
         config,
         inputs,
         axes={
             **{name: {0: "B", 1: "S"} for name in ("input_ids", "attention_mask")},
-            "pixel_values": {0: "N"},
+            "pixel_values": {0: images},
         },
-        traced={"B": 3, "S": 9, "N": 2},
-        sizes=({"B": 1, "S": 5, "N": 4}, {"B": 4, "S": 16, "N": 1}),
+        traced=at[0],
+        sizes=tuple(at[1:]),
         assertions=("tract_assert S >= 1", "tract_assert S <= 60"),
-    )
-
-
-def _text(model: str, config: Mapping[str, Any]) -> ModelCase:
-    def inputs(B: int, S: int) -> dict[str, torch.Tensor]:  # noqa: N803  (symbols)
-        return masked(B, S)
-
-    return case(
-        model,
-        config,
-        inputs,
-        axes={name: {0: "B", 1: "S"} for name in inputs(1, 1)},
-        traced={"B": 2, "S": 9},
-        sizes=({"B": 1, "S": 5}, {"B": 3, "S": 16}),
-        assertions=("tract_assert B >= 1", "tract_assert S >= 1", "tract_assert S <= 60"),
     )
 
 
@@ -269,7 +266,7 @@ def _detector(model: str, config: Mapping[str, Any]) -> ModelCase:
 VISION = [
     *(_one_size(model, config) for model, config in _ONE_SIZE.items()),
     *(_any_size(model, config) for model, config in _ANY_SIZE.items()),
-    *(_text(model, config) for model, config in _TEXTS.items()),
+    *(text_case(model, config) for model, config in _TEXTS.items()),
     *(_pair(model, config) for model, config in _PAIRS.items()),
     *(_detector(model, config) for model, config in _DETECTORS.items()),
 ]
