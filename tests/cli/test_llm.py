@@ -286,6 +286,27 @@ def test_export(torchtract: Torchtract, hf_llama: Path, tmp_path: Path) -> None:
     assert load(exported).generate("Hi", max_new_tokens=3).tokens
 
 
+def test_export_leaves_weights_as_they_are(
+    torchtract: Torchtract, hf_llama: Path, tmp_path: Path
+) -> None:
+    sizes = []
+    for name, options in {
+        "all": (),
+        "some": ("--leave", "*lm_head*", "--leave", "*embed*"),
+    }.items():
+        file = tmp_path / f"{name}.nnef.tar"
+        arguments = ("llm", "export", hf_llama, file, "--quantize", "q4_0", "--no-check")
+        assert torchtract(*arguments, *options).exit_code == 0
+        sizes.append(file.stat().st_size)
+    assert sizes[1] - sizes[0] > 400 * 32 * 3
+    refused = torchtract("llm", "export", hf_llama, tmp_path / "m.nnef.tar", "--leave", "*lm_head*")
+    assert refused.exit_code == 2
+    assert "goes with --quantize" in refused.stderr
+    unknown = torchtract(*arguments, "--leave", "*ffn*")
+    assert unknown.exit_code == 2
+    assert "fits no weight" in unknown.stderr
+
+
 def test_export_without_torch(
     torchtract: Torchtract, hf_llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

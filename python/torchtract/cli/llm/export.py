@@ -52,6 +52,16 @@ def export(
     quantize: Annotated[
         _Quantize | None, typer.Option(help="How weights are stored. Without: as they are.")
     ] = None,
+    leave: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Weights not to quantize, as '*lm_head*'. Repeatable."
+        ),
+    ] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="A LoRA adapter of peft, added to the weights."),
+    ] = None,
     check_io: Annotated[
         bool, typer.Option(" /--no-check", help="Compare with PyTorch before the file is there.")
     ] = True,
@@ -62,18 +72,24 @@ def export(
     Nothing is downloaded. The file is compared with PyTorch, which takes the memory for the whole
     model; torchtract.llm.export has more options.
     """
+    if leave and quantize is None:
+        raise typer.BadParameter("goes with --quantize", param_hint="--leave")
     with brief_errors(debug):
         torch, write = _exporter()
-        with doing(f"Exporting {source}"):
-            write(
-                source,
-                target,
-                tokenizer=tokenizer,
-                max_length=max_length,
-                dtype=getattr(torch, dtype.value),
-                quantize=quantize and quantize.value,
-                check_io=check_io,
-            )
+        try:
+            with doing(f"Exporting {source}"):
+                write(
+                    source,
+                    target,
+                    tokenizer=tokenizer,
+                    max_length=max_length,
+                    dtype=getattr(torch, dtype.value),
+                    quantize=quantize and {**dict.fromkeys(leave or ()), "*": quantize.value},
+                    adapter=adapter,
+                    check_io=check_io,
+                )
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
         typer.echo(f"wrote {target}")
 
 
