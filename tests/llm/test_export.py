@@ -358,3 +358,15 @@ def test_a_session_that_differs_is_refused(
     with pytest.raises(MismatchError, match=r"after 5 tokens.*'approximate'"):
         llm.export(llama, tmp_path / "m.nnef.tgz")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_needed_and_missing_is_told() -> None:
+    code = """
+import sys
+sys.modules["transformers"] = None
+import torchtract
+torchtract.llm.export
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert "needs transformers, which is not installed; pip install" in done.stderr

@@ -44,6 +44,13 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name != "export":
         raise AttributeError(f"module 'torchtract.llm' has no attribute {name!r}")
-    from torchtract.llm.exporter import export
-
+    try:
+        from torchtract.llm.exporter import export
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "transformers"):
+            raise
+        raise ImportError(
+            f"torchtract.llm.export: can't be used, since it needs {error.name}, which is not "
+            "installed; pip install 'torchtract[export]' transformers."
+        ) from error
     return export

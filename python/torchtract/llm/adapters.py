@@ -90,9 +90,13 @@ def _replaced(label: str, content: bytes, new: np.ndarray) -> io.BytesIO:
 
 def _weights(adapter: Path) -> dict[str, np.ndarray]:
     """The adapter's matrices by their labels in a model, the second ones times its factor."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise LoadError(
+            f"{adapter}: safetensors is needed to read it: pip install 'torchtract[llm]'."
+        ) from error
     try:
         config = json.loads((adapter / _CONFIG).read_text("utf-8"))
         tensors = {k: x.astype(np.float32) for k, x in load_file(adapter / _WEIGHTS).items()}
