@@ -319,6 +319,14 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
     assert of_bfloat16.exists()
 
 
+def test_a_model_that_is_shorter_than_it_says_is_refused(tmp_path: Path) -> None:
+    model: Any = tiny("GPT2LMHeadModel")
+    model.transformer.wpe = torch.nn.Embedding.from_pretrained(model.transformer.wpe.weight[:90])
+    with pytest.raises(CaptureError, match="P=95, S=1: the module itself fails there: index"):
+        llm.export(model, tmp_path / "m.nnef.tar")
+    assert llm.export(model, tmp_path / "m.nnef.tar", max_length=90).exists()
+
+
 def test_a_cache_that_changes_the_model_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

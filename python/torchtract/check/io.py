@@ -14,7 +14,7 @@ from torchtract.check.compare import LEVELS, Comparison, compare, fact_text, tol
 from torchtract.check.example import Example
 from torchtract.check.report import Divergence, IoReport, OutputRow
 from torchtract.check.trial import Trial
-from torchtract.errors import ConstantReferenceWarning, MismatchError
+from torchtract.errors import CaptureError, ConstantReferenceWarning, MismatchError
 from torchtract.runtime import Model, Runnable
 
 __all__ = ["IoCheck", "check_io"]
@@ -116,9 +116,18 @@ class IoCheck:
             for wanted in others:
                 self._compare_at(wanted, example, runnable, optional=True)
         for wanted in further:
-            self._compare_at(dict(wanted), example, runnable)
+            self._compare_further(dict(wanted), example, runnable)
         self._warn_if_constant()
         return self.report
+
+    def _compare_further(self, sizes: dict[str, int], example: Example, runnable: Runnable) -> None:
+        try:
+            self._compare_at(sizes, example, runnable)
+        except (RuntimeError, ValueError, IndexError, ArithmeticError) as error:
+            raise CaptureError(
+                f"{_sizes_text(sizes)}: the module itself fails there: {error}; assert sizes at "
+                "which it runs, or check others."
+            ) from error
 
     def _compare_at(
         self, sizes: dict[str, int], example: Example, runnable: Runnable, optional: bool = False
