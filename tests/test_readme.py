@@ -14,8 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
-# The page of operators is a table that is measured, without code.
-PAGES = sorted({*(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "operators.md"})
+# Tables that are measured, without code.
+MEASURED = {ROOT / "docs" / "operators.md", ROOT / "docs" / "models.md"}
+PAGES = sorted({*(ROOT / "docs").glob("*.md")} - MEASURED)
 # A server runs until it is told to stop: tests/examples does that.
 SERVERS = {ROOT / "examples" / name for name in ("openai_server.py", "stream_server.py")}
 EXAMPLES = sorted({*(ROOT / "examples").glob("*.py")} - SERVERS)
