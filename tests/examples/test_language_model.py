@@ -23,4 +23,6 @@ def test_perplexity_before_and_after(tmp_path: Path) -> None:
         folder = llm.export(tmp_path / "model", tmp_path / str(form), quantize=form)
         found[form] = llm.perplexity(llm.load(folder), unseen, max_tokens=200)
     assert found[None] < example.VOCABULARY / 2
-    assert 1 < found["q4_0"] / found[None] < 1.05
+    # Of a model that has learnt so little, what is lost may be a loss or a gain.
+    assert found["q4_0"] != found[None]
+    assert found["q4_0"] == pytest.approx(found[None], rel=0.05)
