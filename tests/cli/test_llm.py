@@ -213,7 +213,7 @@ def test_ctrl_c_stops_the_answer(llama: Path, monkeypatch: pytest.MonkeyPatch) -
             signal.raise_signal(signal.SIGINT)
 
     whole = talk(llama, "Hi", args=("--max-new-tokens", "200")).stdout
-    monkeypatch.setattr(sys.modules["torchtract.cli.llm.chat"], "show_piece", show_and_press)
+    monkeypatch.setattr("torchtract.cli.llm.options.show_piece", show_and_press)
     result = talk(llama, "Hi", "/clear", "Hi", args=("--max-new-tokens", "200"))
 
     assert result.exit_code == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice, product
 from typing import Any
 
@@ -97,9 +97,9 @@ class Example:
                 tried.append(sizes)
                 yield sizes
         for scenario in scenarios_of(self._assertions).values():
-            if not any(_hold(scenario, sizes) for sizes in tried):
+            if not any(allowed(sizes, scenario) for sizes in tried):
                 every = (dict(zip(choices, n, strict=True)) for n in product(*choices.values()))
-                fitting = (n for n in every if _hold(scenario, n) and self._allowed(n))
+                fitting = (n for n in every if allowed(n, scenario) and self._allowed(n))
                 yield from islice(fitting, 1)
 
     def _choices(self, symbol: str) -> list[int]:
@@ -114,10 +114,6 @@ class Example:
 
     def _allowed(self, sizes: Mapping[str, int]) -> bool:
         return allowed(sizes, self._assertions)
-
-
-def _hold(assertions: Iterable[Assertion], sizes: Mapping[str, int]) -> bool:
-    return all(assertion.holds(sizes) for assertion in assertions)
 
 
 def _changes(tensor: torch.Tensor, axis: int) -> bool:

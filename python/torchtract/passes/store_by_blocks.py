@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -29,8 +29,9 @@ def store_by_blocks(graph: Graph, formats: Mapping[str, str]) -> None:
         FormatError: there is no such format, or tract has no operator for a use of a weight.
     """
     names = [name for name, variable in graph.variables.items() if variable.label in formats]
+    uses = _uses(graph)
     for name in names:
-        _use_without_views(graph, name)
+        _use_without_views(graph, name, uses)
     uses = _uses(graph)
     for name in names:
         variable = graph.variables[name]
@@ -46,18 +47,17 @@ def _uses(graph: Graph) -> dict[str, list[Operation]]:
     return uses
 
 
-def _use_without_views(graph: Graph, name: str) -> None:
+def _use_without_views(graph: Graph, name: str, uses: Mapping[str, Sequence[Operation]]) -> None:
     """Give products a weight itself, where they take it transposed or as float32.
 
     Blocks have no other type, and their products sum in float32.
     """
-    uses = _uses(graph)
-    for view in uses[name]:
+    for view in uses.get(name, ()):
         swaps = view.op == "transpose" and view.arguments["axes"] == [1, 0]
         if not (swaps or (view.op == "tract_core_cast" and view.arguments["to"] == "f32")):
             continue
         (viewed,) = view.outputs
-        products = uses[viewed]
+        products = uses.get(viewed, ())
         if viewed in graph.outputs or any(use.op != "tract_core_einsum" for use in products):
             continue
         for use in products:

@@ -14,7 +14,6 @@ use tract_transformers::ops::inplace_kv_cache::InPlaceKvSdpa;
 
 use crate::declutter::declutter;
 use crate::guard::guarded;
-use crate::symbol::{all_assertions, check_assertions};
 use crate::tensor::to_plain;
 use crate::{CompileOptions, Fact, Model, Result, Runnable, Stage};
 
@@ -107,10 +106,10 @@ impl CausalRunnable {
 
     /// The symbols' values where so many tokens were read before these.
     fn check(&self, tokens: &Tensor, past: usize) -> anyhow::Result<SymbolValues> {
-        let mut symbols = self.runnable.signature.bind(std::slice::from_ref(tokens))?;
+        let signature = &self.runnable.signature;
+        let mut symbols = signature.bind(std::slice::from_ref(tokens))?;
         symbols.set(&self.past, i64::try_from(past)?);
-        let graph = self.runnable.plan.model();
-        check_assertions(&graph.symbols, &all_assertions(graph)?, &symbols)?;
+        signature.check_values(&symbols)?;
         Ok(symbols)
     }
 }
@@ -119,11 +118,6 @@ impl Session {
     /// How many tokens it has read.
     pub fn length(&self) -> usize {
         self.length
-    }
-
-    /// The model it belongs to.
-    pub fn runnable(&self) -> &Arc<CausalRunnable> {
-        &self.runnable
     }
 
     /// Reads more tokens, `[1, S]`, and gives the scores of those that may follow.

@@ -81,9 +81,14 @@ impl Signature {
     pub fn check(&self, tensors: &[Tensor]) -> anyhow::Result<SymbolValues> {
         let values = self.bind(tensors)?;
         if !self.symbols.is_empty() {
-            check_assertions(&self.scope, &self.assertions, &values)?;
+            self.check_values(&values)?;
         }
         Ok(values)
+    }
+
+    /// Refuses values of symbols that the model's assertions forbid.
+    pub fn check_values(&self, values: &SymbolValues) -> anyhow::Result<()> {
+        check_assertions(&self.scope, &self.assertions, values)
     }
 
     /// As `check`, whatever the model asserts of its symbols.

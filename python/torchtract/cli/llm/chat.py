@@ -24,11 +24,12 @@ from torchtract.cli.llm.options import (
     TopP,
     asked_for,
     open_language_model,
+    printed,
 )
 from torchtract.cli.options import Debug, Threads
 from torchtract.cli.output import brief_errors, show_piece, warn
 from torchtract.errors import GenerationError
-from torchtract.llm import GenerationOptions, LanguageModel, TextStream
+from torchtract.llm import GenerationOptions, LanguageModel
 
 __all__ = ["chat"]
 
@@ -89,20 +90,13 @@ class _Conversation:
             return
         messages = [*self._messages, {"role": "user", "content": message}]
         try:
-            text = _printed(self._lm.chat(messages, stream=True, **self._asked))
+            stream = self._lm.chat(messages, stream=True, **self._asked)
+            with _on_ctrl_c(stream.cancel):
+                text = printed(stream).text
         except GenerationError as error:  # such as a conversation that got too long
             warn(f"{error}. The message is dropped; /clear forgets what was said.")
             return
         self._messages = [*messages, {"role": "assistant", "content": text}]
-
-
-def _printed(stream: TextStream) -> str:
-    with _on_ctrl_c(stream.cancel), stream:
-        for piece in stream:
-            show_piece(piece)
-    show_piece("\n")
-    assert stream.result is not None
-    return stream.result.text
 
 
 @contextmanager

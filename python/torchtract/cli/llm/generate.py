@@ -21,10 +21,11 @@ from torchtract.cli.llm.options import (
     TopP,
     asked_for,
     open_language_model,
+    printed,
 )
 from torchtract.cli.options import AsJson, Debug, Threads
-from torchtract.cli.output import brief_errors, print_json, show_piece
-from torchtract.llm import Generation, TextStream
+from torchtract.cli.output import brief_errors, print_json
+from torchtract.llm import Generation
 
 __all__ = ["generate"]
 
@@ -65,22 +66,11 @@ def generate(
     with brief_errors(debug):
         lm = open_language_model(path, tokenizer, threads)
         text = sys.stdin.read() if prompt == "-" else prompt
-        result = _printed(lm.generate(text, stream=True, **asked), quiet=as_json)
+        result = printed(lm.generate(text, stream=True, **asked), quiet=as_json)
         if as_json:
             print_json(_data(result))
         if timings:
             typer.echo(_speed(result), err=True)
-
-
-def _printed(stream: TextStream, quiet: bool) -> Generation:
-    with stream:
-        for piece in stream:
-            if not quiet:
-                show_piece(piece)
-    if not quiet:
-        show_piece("\n")
-    assert stream.result is not None
-    return stream.result
 
 
 def _data(result: Generation) -> dict[str, Any]:

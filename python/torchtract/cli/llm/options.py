@@ -1,4 +1,4 @@
-"""Arguments and options that the commands for language models share."""
+"""What the commands for language models share: options, the model, and its text as it comes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from torchtract.cli.output import doing
-from torchtract.llm import GenerationOptions, LanguageModel, load
+from torchtract.cli.output import doing, show_piece
+from torchtract.llm import Generation, GenerationOptions, LanguageModel, TextStream, load
 
 __all__ = [
     "FolderPath",
@@ -24,6 +24,7 @@ __all__ = [
     "TopP",
     "asked_for",
     "open_language_model",
+    "printed",
 ]
 
 FolderPath = Annotated[
@@ -74,6 +75,18 @@ def open_language_model(path: Path, tokenizer: Path | None, threads: int) -> Lan
     """
     with doing(f"Loading {path}"):
         return load(path, tokenizer, threads=threads)
+
+
+def printed(stream: TextStream, quiet: bool = False) -> Generation:
+    """Prints a text while it is generated, unless `quiet`, and gives it."""
+    with stream:
+        for piece in stream:
+            if not quiet:
+                show_piece(piece)
+    if not quiet:
+        show_piece("\n")
+    assert stream.result is not None
+    return stream.result
 
 
 def asked_for(

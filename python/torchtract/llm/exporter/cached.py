@@ -22,6 +22,7 @@ class CachedModel(torch.nn.Module):
     Attributes:
         input_names: `input_ids`, and `in_cache_key_0`, `in_cache_value_0` and so on.
         output_names: `logits`, and `out_cache_key_0` and so on.
+        empty_caches: those before the first token.
     """
 
     def __init__(self, model: PreTrainedModel, logits: str) -> None:
@@ -30,7 +31,9 @@ class CachedModel(torch.nn.Module):
         self._kept = {"last": 1, "all": 0}[logits]
         takes = inspect.signature(model.forward).parameters
         self._takes_cache = "cache" if "cache" in takes else "past_key_values"
-        names = [f"cache_{kind}_{i}" for i in range(self._layers()) for kind in ("key", "value")]
+        self.empty_caches = self._empty_caches()
+        layers = range(len(self.empty_caches) // 2)
+        names = [f"cache_{kind}_{i}" for i in layers for kind in ("key", "value")]
         self.input_names = ["input_ids", *(f"in_{name}" for name in names)]
         self.output_names = ["logits", *(f"out_{name}" for name in names)]
         self.training = model.training
@@ -50,11 +53,11 @@ class CachedModel(torch.nn.Module):
         options = {self._takes_cache: cache, "use_cache": True, "logits_to_keep": self._kept}
         return self.model(input_ids, **options).logits, *cache.tensors()
 
-    def _layers(self) -> int:
-        """How many layers keep keys and values.
+    def _empty_caches(self) -> list[Tensor]:
+        """Keys and values of no tokens.
 
         Raises:
-            CaptureError: they keep something else.
+            CaptureError: layers keep something else.
         """
         try:
             with torch.no_grad():
@@ -67,21 +70,28 @@ class CachedModel(torch.nn.Module):
                 f"convolution): {type(error).__name__}: {error}; export it without, by "
                 "export_model_to_nnef."
             ) from error
-        return len(cache.layers)
+        return [tensor[:, :, :0] for tensor in cache.tensors()]
+
+    def tokens(self, count: int) -> Tensor:
+        """Random ones, `[1, count]`."""
+        vocabulary = self.model.config.get_text_config().vocab_size
+        generator = torch.Generator().manual_seed(0)
+        return torch.randint(vocabulary, (1, count), generator=generator)
 
     def example(self, past: int, tokens: int) -> tuple[Tensor, ...]:
         """Arguments of `forward`: random tokens, and the caches of others."""
-        count = self.model.config.get_text_config().vocab_size
-        generator = torch.Generator().manual_seed(0)
-        ids = torch.randint(count, (1, past + tokens), generator=generator)
+        ids = self.tokens(past + tokens)
         with torch.no_grad():
             cache = self._read(ids[:, :past], ())
         return ids[:, past:], *cache.tensors()
 
     def bytes_of_caches(self, length: int) -> int:
         """How much memory keys and values of a text take."""
-        one = self.example(1, 1)[1:]
-        return length * sum(cache.nbytes for cache in one)
+        return sum(
+            cache.element_size() * batch * heads * length * features
+            for cache in self.empty_caches
+            for batch, heads, _, features in [cache.shape]
+        )
 
     def _read(self, ids: Tensor, caches: Sequence[Tensor]) -> _GrowingCache:
         cache = _GrowingCache(caches)

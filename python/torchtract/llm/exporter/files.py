@@ -10,10 +10,11 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from torchtract.errors import FormatError
+from torchtract.llm.folder import MODEL_NAMES
 
 __all__ = ["MODEL_NAME", "texts_of", "write_texts"]
 
-MODEL_NAME = "model.nnef.tar"
+MODEL_NAME = MODEL_NAMES[0]
 
 _TOKENIZER = "tokenizer.json"
 _BESIDES = (
