@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+BROWSER := build/browser/engine/engine.wasm
 # A CI machine must refuse a stale Cargo.lock, not repair it.
 LOCKED := $(if $(CI),--locked)
 
@@ -14,7 +15,7 @@ unexport CONDA_PREFIX
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/.dev ## export ViT-B/16, load it in process, check, profile and run it
@@ -24,12 +25,20 @@ demo: $(VENV)/.dev ## export ViT-B/16, load it in process, check, profile and ru
 demo-vad: $(VENV)/.dev ## stream Silero VAD with its weights, from a microphone's chunks to a picture
 	@$(BIN)/python examples/voice_activity.py --plot build/voice_activity.png
 
+.PHONY: browser
+browser: $(VENV)/.dev $(BROWSER) ## Silero VAD in the browser: compile tract to WebAssembly, serve the page
+	@cd examples && ../$(BIN)/python -m browser_vad.serve
+
 .PHONY: test
 test: $(VENV)/.dev ## run the Rust and the Python tests
 	@echo "==> Rust tests"
 	@cargo test $(LOCKED) --workspace
 	@echo "==> Python tests"
 	@$(BIN)/python -m pytest -n auto
+
+.PHONY: test-browser
+test-browser: $(VENV)/.browser $(VENV)/.dev $(BROWSER) ## test the engine and the page in headless Chromium
+	@$(BIN)/python -m pytest -n auto tests/browser
 
 .PHONY: lint
 lint: $(VENV)/.dev ## check style, types, the native module's stub and Rust lints
@@ -48,6 +57,13 @@ bench: $(VENV)/.bench $(VENV)/.release ## measure against the peers, release bui
 	@echo "==> Benchmarks (10 to 20 minutes; leave the machine alone meanwhile)"
 	@$(BIN)/python -m pytest -v --no-header -W ignore --timeout=3600 tests/benchmarks/bench_*.py \
 	  --report-json=build/bench.json $(if $(QUICK),--quick)
+
+.PHONY: bench-browser
+bench-browser: $(VENV)/.browser $(VENV)/.bench $(BROWSER) $(VENV)/.release ## measure in Chromium, beside native and onnxruntime-web (QUICK=1)
+	@ls build/browser/wheels/open_webui-*.whl > /dev/null 2>&1 \
+	  || $(BIN)/python -m pip download --quiet --no-deps --dest build/browser/wheels open-webui==0.12.4
+	@$(BIN)/python -m pytest -v --no-header -W ignore tests/benchmarks/browser/bench_browser.py \
+	  --report-json=build/bench_browser.json $(if $(QUICK),--quick)
 
 .PHONY: opinfo
 opinfo: $(VENV)/.dev $(VENV)/.bench ## try all samples of PyTorch's operators, in all types, and write docs/operators.md
@@ -98,6 +114,15 @@ $(VENV)/.packages: $(VENV)/.python pyproject.toml
 $(VENV)/.bench: $(VENV)/.packages
 	@echo "==> Installing what we measure against: torch-to-nnef, tract"
 	@$(BIN)/python -m pip install --quiet --group dev --group bench
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.packages
+	@echo "==> Installing what drives Chromium: playwright"
+	@$(BIN)/python -m pip install --quiet --group dev --group browser
+	@touch $@
+
+$(BROWSER): $(RUST) $(wildcard rust/browser/js/*) rust/browser/build.sh
+	@rust/browser/build.sh $(@D)
 	@touch $@
 
 # The two builds take turns as python/torchtract/_native: making one makes the other out of date.

@@ -15,11 +15,14 @@ __all__ = [
     "Stream",
     "__profile__",
     "__version__",
+    "transforms",
 ]
 
 #: The profile it was built with: `dev` or `release`.
 __profile__: str
 __version__: str
+
+def transforms() -> list[str]: ...
 
 _FactTuple: TypeAlias = tuple[str, str, tuple[int | str, ...]]
 _AxisTuple: TypeAlias = tuple[int, int, int]

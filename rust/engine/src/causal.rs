@@ -21,7 +21,7 @@ const NO_LANGUAGE_MODEL: &str = "no causal language model, whose inputs are toke
      caches, [1, heads, P, features]";
 
 /// A length that no text has: a model that may have read so many has no bound.
-const UNBOUNDED: usize = 1 << 40;
+const UNBOUNDED: usize = 1 << 30;
 
 /// A language model optimised for this processor, for any number of sessions.
 #[derive(Debug)]

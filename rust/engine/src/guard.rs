@@ -33,6 +33,7 @@ pub fn guarded<T>(stage: Stage, work: impl FnOnce() -> anyhow::Result<T>) -> Res
 
 /// Makes panics of the current thread silent for the rest of its life: a worker thread's panic is
 /// handed to the thread that waits for it, and reported there.
+#[cfg(feature = "threads")]
 pub fn guard_thread() {
     install_hook();
     GUARDED.set(true);

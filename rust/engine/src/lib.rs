@@ -9,6 +9,8 @@ mod fact;
 mod graph;
 mod guard;
 mod input;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod kernels;
 mod lanes;
 mod load;
 mod model;
@@ -22,6 +24,8 @@ mod stream;
 mod symbol;
 mod tensor;
 mod track;
+mod transforms;
+#[cfg_attr(not(feature = "threads"), path = "lone_worker.rs")]
 mod workers;
 
 pub use causal::{CausalRunnable, Session};
@@ -37,3 +41,4 @@ pub use runnable::{CompileOptions, Runnable};
 pub use stream::{PulsedRunnable, Stream};
 pub use symbol::SymbolValue;
 pub use tensor::{DType, Tensor, tensor_from_bytes};
+pub use transforms::transforms;

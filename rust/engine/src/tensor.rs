@@ -44,6 +44,23 @@ pub enum DType {
 }
 
 impl DType {
+    const ALL: [DType; 14] = [
+        DType::Bool,
+        DType::U8,
+        DType::U16,
+        DType::U32,
+        DType::U64,
+        DType::I8,
+        DType::I16,
+        DType::I32,
+        DType::I64,
+        DType::F16,
+        DType::F32,
+        DType::F64,
+        DType::C64,
+        DType::C128,
+    ];
+
     /// The type that tract's elements of type `datum` have outside, if any: dimensions are
     /// integers of 64 bits there, quantized numbers are the integers they are stored as.
     pub fn of(datum: DatumType) -> Option<DType> {
@@ -106,6 +123,11 @@ impl DType {
         }
     }
 
+    /// The type of that name.
+    pub fn named(name: &str) -> Option<DType> {
+        DType::ALL.into_iter().find(|dtype| dtype.name() == name)
+    }
+
     /// Bytes per element.
     pub fn size(self) -> usize {
         self.datum_type().size_of()
@@ -126,8 +148,12 @@ pub fn tensor_from_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<
     guarded(Stage::Run, || {
         let len = shape.iter().product::<usize>() * dtype.size();
         ensure!(bytes.len() == len, "{len} bytes expected for {shape:?} of {dtype}");
-        // SAFETY: the length fits, and every type of `DType` but `Bool` allows any bit pattern;
-        // the callers' booleans come from numpy, which writes 0 and 1.
+        ensure!(
+            dtype != DType::Bool || bytes.iter().all(|byte| *byte < 2),
+            "a bool is 0 or 1, and these bytes are not"
+        );
+        // SAFETY: the length fits, and so do the booleans; every other type of `DType` allows any
+        // bit pattern.
         unsafe { Tensor::from_raw_dt(dtype.datum_type(), shape, bytes) }
     })
 }

@@ -16,12 +16,20 @@ use pyo3::prelude::pymodule;
 
 #[pymodule]
 mod _native {
+    use pyo3::prelude::pyfunction;
+
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __profile__: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
+
+    /// Names of tract's transforms.
+    #[pyfunction]
+    fn transforms() -> Vec<&'static str> {
+        torchtract_engine::transforms()
+    }
 
     #[pymodule_export]
     use crate::causal::{CausalRunnable, Session};

@@ -21,21 +21,24 @@ use anyhow::{Context, anyhow, ensure};
 use tract_core::internal::TDim;
 use tract_core::model::translator::Translate;
 use tract_core::ops::identity::Identity;
-use tract_core::prelude::{OutletId, Symbol, TypedModel};
+use tract_core::prelude::{Assertion, OutletId, Symbol, SymbolValues, TypedModel};
 use tract_pulse::internal::{PulsedFact, PulsedModelExt};
 use tract_pulse_opl::ops::PulsedAxisSlice;
 
 use crate::declutter::declutter;
 use crate::guard::{describe, guarded};
-use crate::symbol::SymbolValue;
+use crate::symbol::{SymbolValue, about};
 use crate::{Error, Model, Result, Stage};
 pub(crate) use rules::{Treatment, treatment};
 pub(crate) use translate::layer;
 use translate::{Mapping, Reaches, Translator};
 pub use wires::Wire;
 
-/// The pulses that are tried for a message about the one that does not fit.
-const TRIED: i64 = 128;
+/// How many pulses are tried for a message about the one that does not fit.
+const TRIED: usize = 128;
+
+/// The longest of them.
+const FARTHEST: i64 = 1 << 16;
 
 /// Far longer than any pulse that fits in memory, and short enough to count in.
 const LONGEST: i64 = 1 << 32;
@@ -112,8 +115,15 @@ impl Model {
         let graph = self.streamable(symbol)?;
         let reaches = Reaches::default();
         let by = |pulse| translate(&graph, symbol, pulse, &reaches, allow_unequal);
-        let translation = by(pulse).map_err(|error| refusal(by, symbol, pulse, &error))?;
+        let translation = by(pulse)
+            .map_err(|error| refusal(by, &self.multiples(symbol), symbol, pulse, &error))?;
         Ok((graph, translation))
+    }
+
+    /// What the file says of the numbers that `symbol` is a multiple of.
+    fn multiples(&self, symbol: &Symbol) -> Vec<Assertion> {
+        let equations = about(&self.assertions, symbol).into_iter();
+        equations.filter(|assertion| matches!(assertion, Assertion::Eq(..))).collect()
     }
 
     /// The graph as the pulsifiers want it.
@@ -222,6 +232,7 @@ fn translate(
 /// What to say of a graph that can't be pulsed.
 fn refusal(
     by: impl Fn(i64) -> anyhow::Result<Translation>,
+    multiples: &[Assertion],
     symbol: &Symbol,
     pulse: i64,
     error: &anyhow::Error,
@@ -230,7 +241,11 @@ fn refusal(
         error.downcast_ref::<Error>().map_or_else(|| describe(error), |e| e.message.clone());
     let mut message = format!("{symbol}={pulse}: {cause}");
     let fits = |pulse: &i64| guarded(Stage::Pulse, || by(*pulse)).is_ok();
-    if let Some(least) = (1..=TRIED).find(fits) {
+    let whole = |pulse: &i64| {
+        let values = SymbolValues::default().with(symbol, *pulse);
+        multiples.iter().all(|equation| equation.check(&values) != Some(false))
+    };
+    if let Some(least) = (1..=FARTHEST).filter(whole).take(TRIED).find(fits) {
         let multiples = fits(&(2 * least)) && fits(&(3 * least));
         let _ = match least {
             1 => write!(message, "; 1 does"),
