@@ -26,24 +26,21 @@ extern "C" {
     fn new(message: &str) -> SymbolError;
 }
 
+/// tract's operators register themselves in constructors, which are called here once: the linker
+/// would else call them anew in each function that JavaScript calls.
 #[cfg(target_family = "wasm")]
-unsafe extern "C" {
-    fn __wasm_call_ctors();
-}
-
 #[wasm_bindgen(start)]
 fn start() {
-    // SAFETY: once, before all else. tract's operators register themselves in it; the linker would
-    // else call it anew in each function that JavaScript calls.
-    #[cfg(target_family = "wasm")]
-    unsafe {
-        __wasm_call_ctors();
+    unsafe extern "C" {
+        fn __wasm_call_ctors();
     }
+    // SAFETY: the linker makes it, and nothing was called before.
+    unsafe { __wasm_call_ctors() }
 }
 
 /// Does `work`, and throws what goes wrong.
 pub fn call<T>(work: impl FnOnce() -> Result<T>) -> std::result::Result<T, JsValue> {
-    work().map_err(raise)
+    work().map_err(|error| thrown(&error))
 }
 
 /// An error of the stage in which a stream or a model is used.
@@ -52,7 +49,7 @@ pub fn run_error(message: impl Into<String>) -> Error {
 }
 
 /// The JavaScript error for one of the engine.
-fn raise(error: Error) -> JsValue {
+fn thrown(error: &Error) -> JsValue {
     let message = error.message.as_str();
     match error.stage {
         Stage::Load => LoadError::new(message).into(),

@@ -3,6 +3,8 @@
 //! It converts arguments and throws the classes of `js/errors.js`; the TypeScript declarations are
 //! made from it. The rest of the surface, which loads it, is in `js/torchtract.js`.
 
+#![allow(clippy::doc_markdown, clippy::missing_errors_doc, reason = "they are read as JSDoc")]
+
 mod error;
 mod fact;
 mod model;

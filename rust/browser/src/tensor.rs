@@ -100,18 +100,16 @@ fn shape_of(value: &JsValue) -> Option<Vec<usize>> {
 /// A number of JavaScript that is a whole one.
 pub fn whole(value: &JsValue) -> Option<i64> {
     let number = value.as_f64()?;
-    #[allow(clippy::cast_possible_truncation, reason = "beyond 2^53 a float is no whole number")]
-    let whole = number as i64;
-    #[allow(clippy::cast_precision_loss, reason = "likewise")]
-    let same = whole as f64 == number;
-    (same && number.abs() < 9e15).then_some(whole)
+    let counts = number.fract() == 0.0 && number.abs() < 9e15;
+    #[allow(clippy::cast_possible_truncation, reason = "a float is exact up to 2^53")]
+    counts.then_some(number as i64)
 }
 
 /// A tensor of JavaScript with the contents of `tensor`.
 pub fn from_tensor(tensor: &Tensor) -> JsValue {
     let dtype = DType::of(tensor.datum_type()).expect("the engine gives plain tensors");
     let bytes = Uint8Array::from(tensor.as_bytes());
-    let shape: Array = tensor.shape().iter().map(|&size| JsValue::from(size as u32)).collect();
+    let shape: Array = tensor.shape().iter().map(|&size| JsValue::from(size)).collect();
     let object = Object::new();
     put(&object, "data", &elements(dtype, &bytes));
     put(&object, "shape", &shape);
