@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from harness import Function
 from streaming.attention import ATTENTION
 from streaming.streamable import STREAMABLE, Case
 from torchtract import Model, TractNNEF, _native, export_model_to_nnef, load
-from torchtract.errors import EngineError
+from torchtract.errors import EngineError, RunError
+from torchtract.runtime import Fact
 from vad.audio import Array
 from vad.network import FRAME
 
@@ -32,10 +33,9 @@ def exported(tmp_path: Path) -> Callable[..., tuple[Model, bytes]]:
         module = module if isinstance(module, nn.Module) else Function(module)
         path = tmp_path / "model.nnef.tgz"
         target = TractNNEF(check_io=False, dynamic_axes=options.pop("dynamic_axes", {}))
+        options.setdefault("output_names", ["y"])
         names = [f"x{i}" for i in range(len(args))]
-        export_model_to_nnef(
-            module.eval(), args, path, target, input_names=names, output_names=["y"], **options
-        )
+        export_model_to_nnef(module.eval(), args, path, target, input_names=names, **options)
         return load(path), path.read_bytes()
 
     return export
@@ -43,7 +43,10 @@ def exported(tmp_path: Path) -> Callable[..., tuple[Model, bytes]]:
 
 def exported_case(case: Case, export: Callable[..., tuple[Model, bytes]]) -> tuple[Model, bytes]:
     axes = {f"x{i}": dict(axis) for i, axis in enumerate(case.axes)}
-    return export(case.module, *case.args, dynamic_axes=axes, custom_extensions=list(case.asserts))
+    asserts = [f"tract_assert {assertion}" for assertion in case.asserts]
+    return export(
+        case.module, *case.args, dynamic_axes=axes, custom_extensions=asserts, output_names=None
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -53,19 +56,28 @@ def test_streams_as_in_python(
     case = CASES[name]
     model, archive = exported_case(case, exported)
     pulse = case.pulses[0]
-    pulsed = model.pulse(S=pulse)
-    stream = pulsed.set(**dict.fromkeys(pulsed.symbols, 1)).compile().stream()
-    engine.open(archive)
-    engine.begin(S=pulse)
-
     random = np.random.default_rng(0)
+    pulsed = model.pulse(S=pulse)
+    pulsed = pulsed.set(**dict.fromkeys(pulsed.symbols, 1))
+    streaming = [fact for fact in pulsed.inputs if pulsed.input_streams[fact.name]]
+    fixed = {
+        fact.name: values(fact, fact.shape, random)
+        for fact in pulsed.inputs
+        if fact not in streaming
+    }
+    stream = pulsed.compile().stream(fixed)
+    engine.open(archive)
+    engine.begin(fixed, S=pulse)
+
     ours: list[Any] = []
     theirs: list[dict[str, Any]] = []
     for length in (3 * pulse, pulse, 0, 4 * pulse):
-        chunks = {
-            fact.name: chunk(fact, pulsed.input_streams[fact.name], length, pulse, random)
-            for fact in stream.runnable.stream_inputs
-        }
+        chunks = {}
+        for fact in streaming:
+            shape, axis = list(fact.shape), pulsed.input_streams[fact.name]
+            assert axis is not None
+            shape[axis.axis] = length * axis.pulse // pulse
+            chunks[fact.name] = values(fact, shape, random)
         ours.append(stream.push(**chunks))
         theirs.append(engine.push(**chunks))
     ours.append(stream.flush())
@@ -84,11 +96,8 @@ def test_streams_as_in_python(
     assert varied > 1e-3
 
 
-def chunk(fact: Any, axis: Any, length: int, pulse: int, random: np.random.Generator) -> Any:
-    """The next frames of an input, for a length of the symbol."""
-    assert axis is not None
-    shape = [size if isinstance(size, int) else 1 for size in fact.shape]
-    shape[axis.axis] = length * axis.pulse // pulse
+def values(fact: Fact, shape: Sequence[Any], random: np.random.Generator) -> Any:
+    """Numbers for an input."""
     if fact.dtype == "float32":
         return random.standard_normal(shape).astype(np.float32)
     return random.integers(0, 2, shape).astype(fact.dtype)
@@ -291,7 +300,6 @@ SAME: dict[str, tuple[str, Callable[[Model], Any]]] = {
         "kept.stream.push({ x1: { data: new Float32Array(4), shape: [1, 1, 4] } })",
         lambda m: stream_of(m).push(x1=np.zeros((1, 1, 4), np.float32)),
     ),
-    "flushed before it began": ("kept.stream.flush()", lambda m: stream_of(m).flush()),
     "pushed after its end": (
         "kept.stream.push({ x0: { data: new Float32Array(4), shape: [1, 1, 4] } }); "
         "kept.stream.flush(); kept.stream.flush()",
@@ -351,6 +359,27 @@ def test_what_is_no_tensor_is_said(
     with pytest.raises(Thrown) as thrown:
         engine.do(script)
     assert WRONG[script] in thrown.value.message
+
+
+def test_a_panic_of_tract_is_an_error_and_changes_nothing(
+    engine: Engine, exported: Callable[..., tuple[Model, bytes]]
+) -> None:
+    words = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 2))
+    ids = torch.tensor([[0, 1, 2, 3]])
+    model, archive = exported(words, ids, dynamic_axes={"x0": {0: "B", 1: "S"}})
+    stream = model.pulse(S=1).set(B=1).compile().stream()
+    engine.open(archive)
+    engine.begin(S=1)
+    good, bad = np.array([[4, 0, 2]]), np.array([[1, 99, 1]])
+    for _ in range(3):
+        with pytest.raises(RunError) as here:
+            stream.push(bad)
+        with pytest.raises(Thrown) as there:
+            engine.push(x0=bad)
+        assert there.value.message == str(here.value)
+        assert "tract panicked: range start index" in there.value.message
+        (given,) = engine.push(x0=good).values()
+        np.testing.assert_allclose(given, stream.push(good), atol=1e-5)
 
 
 def test_the_linker_dropped_no_transform(engine: Engine) -> None:
