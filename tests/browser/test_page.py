@@ -247,14 +247,20 @@ def test_what_is_missing_is_said(
 
 
 def test_a_browser_without_webassembly(bare: Page, url: str) -> None:
-    def without(route: Route) -> None:
-        script = f"delete globalThis.WebAssembly;{route.fetch().text()}"
-        route.fulfill(body=script, content_type="text/javascript")
-
-    bare.route("**/vad_worker.js", without)
+    bare.add_init_script("delete globalThis.WebAssembly;")
     bare.goto(url)
     expect(bare.locator("#status")).to_contain_text("no WebAssembly")
     expect(bare.locator("#start")).to_be_disabled()
+
+
+def test_a_browser_that_is_too_old(bare: Page, url: str) -> None:
+    def old(route: Route) -> None:
+        script = f"delete WebAssembly.Tag;{route.fetch().text()}"
+        route.fulfill(body=script, content_type="text/javascript")
+
+    bare.route("**/engine.js", old)
+    bare.goto(url)
+    expect(bare.locator("#status")).to_contain_text("too old")
 
 
 def test_without_simd(bare: Page, url: str, wav: Callable[..., Path], said: Array) -> None:

@@ -1,5 +1,7 @@
 /** What both panels do with the page's elements. */
 
+export const HAS_WEBASSEMBLY = typeof WebAssembly === "object";
+
 export function element(id) {
   return document.getElementById(id);
 }

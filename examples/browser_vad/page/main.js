@@ -2,11 +2,15 @@
 
 import { Microphone, samplesOf } from "./audio.js";
 import { Plot } from "./plot.js";
-import { acceptFiles, element, tell } from "./elements.js";
+import { HAS_WEBASSEMBLY, acceptFiles, element, tell } from "./elements.js";
 import "./models.js";
 
 const plot = new Plot(element("plot"));
 const rows = element("segments").tBodies[0];
+
+const TOO_OLD =
+  "The engine can't be started: this browser may be too old. Chrome 95, Firefox 100 and Safari " +
+  "15.2 are the first that it runs in.";
 
 let worker;
 let microphone = null;
@@ -24,7 +28,7 @@ function enter(next, message) {
 function startWorker() {
   worker = new Worker(`vad_worker.js${location.search}`, { type: "module" });
   worker.onmessage = ({ data }) => handlers[data.type](data);
-  worker.onerror = () => handlers.failed({ message: "The engine's worker can't be started." });
+  worker.onerror = () => handlers.failed({ message: TOO_OLD });
 }
 
 const handlers = {
@@ -120,4 +124,8 @@ async function hear(file) {
 element("start").addEventListener("click", listen);
 element("stop").addEventListener("click", stop);
 acceptFiles("listening", "file", hear);
-startWorker();
+if (HAS_WEBASSEMBLY) {
+  startWorker();
+} else {
+  enter("broken", "This browser has no WebAssembly, or it is switched off: the engine needs it.");
+}

@@ -1,6 +1,6 @@
 /** The second panel: any model, its facts once it is pulsed, and its time on random input. */
 
-import { acceptFiles, element, tell } from "./elements.js";
+import { HAS_WEBASSEMBLY, acceptFiles, element, tell } from "./elements.js";
 
 const table = element("facts");
 let worker;
@@ -61,6 +61,9 @@ const handlers = {
 };
 
 async function open(file) {
+  if (element("archive").disabled) {
+    return; // dropped, and there is no engine yet
+  }
   table.hidden = true;
   tell("model-status", `Reading ${file.name} …`);
   const bytes = new Uint8Array(await file.arrayBuffer());
@@ -79,4 +82,6 @@ element("pulsing").addEventListener("submit", (event) => {
   });
 });
 acceptFiles("models", "archive", open);
-startWorker();
+if (HAS_WEBASSEMBLY) {
+  startWorker();
+}

@@ -11,7 +11,7 @@ export function hasSimd(): boolean;
  *
  * @param options.simd - whether to load the build with SIMD; what the browser has, if not given.
  * @returns which build it is, and the memory in which all models and streams are.
- * @throws EngineError there is no WebAssembly, or the file can't be fetched.
+ * @throws EngineError the file can't be fetched.
  */
 export function load(options?: { simd?: boolean }): Promise<{
   simd: boolean;

@@ -15,11 +15,7 @@ export function hasSimd() {
   return WebAssembly.validate(new Uint8Array(VECTOR));
 }
 
-export async function load({ simd } = {}) {
-  if (typeof WebAssembly !== "object") {
-    throw new EngineError("this browser has no WebAssembly: the engine needs it");
-  }
-  simd ??= hasSimd();
+export async function load({ simd = hasSimd() } = {}) {
   const url = new URL(simd ? "engine.wasm" : "engine_scalar.wasm", import.meta.url);
   let response;
   try {
