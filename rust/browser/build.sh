@@ -2,7 +2,8 @@
 # Builds the engine for browsers: JavaScript, TypeScript declarations, and WebAssembly with SIMD
 # and without, in the folder $1.
 #
-# The compiler is rustup's, where it has the sources of std or can get them, else Debian's. CARGO_TARGET_DIR, or target/, keeps what was compiled.
+# The compiler is rustup's, where it has the sources of std or can get them, else Debian's.
+# CARGO_TARGET_DIR, or target/, keeps what was compiled.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -17,7 +18,7 @@ fail() {
   exit 1
 }
 
-command -v wasm-opt > /dev/null || fail "wasm-opt was not found: install binaryen (apt install binaryen)"
+command -v wasm-opt > /dev/null || fail "wasm-opt was not found: apt install binaryen, or the like"
 
 # wasm-bindgen's program has to be of the library's version.
 version=$(sed -n '/^name = "wasm-bindgen"$/ { n; s/version = "\(.*\)"/\1/p }' Cargo.lock)
@@ -33,7 +34,7 @@ if [ -d "$(rustc --print sysroot)/$sources" ] || rustup component add rust-src 2
 elif [ -d "/usr/$sources" ] && command -v wasm-ld-22 > /dev/null; then
   export PATH=/usr/bin:$PATH CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-22
 else
-  fail "the sources of std were not found: rustup component add rust-src, or on Debian: apt install $debian"
+  fail "std's sources were not found: rustup component add rust-src; on Debian apt install $debian"
 fi
 export RUSTC_BOOTSTRAP=1 # -Zbuild-std is not stable
 
