@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from playwright.sync_api import Browser, Page
+from torch import Tensor, nn
 
 from browser.chromium import *  # noqa: F403  (fixtures)
 from browser.engine import Engine
-from torchtract import PulsedRunnable, load
+from harness import Function
+from torchtract import Model, PulsedRunnable, TractNNEF, export_model_to_nnef, load
 from vad.audio import SPEECH, Array, read, scene, speak, whole_frames
 from vad.network import FRAME
 
@@ -61,3 +64,20 @@ def native(site: Path) -> PulsedRunnable:
 def probabilities(native: PulsedRunnable) -> Callable[[Array], Any]:
     """Probabilities [S / 512] of samples [S], from the native stream."""
     return lambda audio: np.asarray(native.stream().push(audio[None])[0])
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Callable[..., tuple[Model, bytes]]:
+    """Exports a module, and gives the model and its archive."""
+
+    def export(module: Any, *args: Tensor, **options: Any) -> tuple[Model, bytes]:
+        torch.manual_seed(0)
+        module = module if isinstance(module, nn.Module) else Function(module)
+        path = tmp_path / "model.nnef.tgz"
+        target = TractNNEF(check_io=False, dynamic_axes=options.pop("dynamic_axes", {}))
+        options.setdefault("output_names", ["y"])
+        names = [f"x{i}" for i in range(len(args))]
+        export_model_to_nnef(module.eval(), args, path, target, input_names=names, **options)
+        return load(path), path.read_bytes()
+
+    return export
