@@ -1,4 +1,4 @@
-"""Silero VAD in the browser: the page, the engine and the model in one folder, and a server for it.
+"""Silero VAD in the browser: page, engine and models in one folder, and a server for it.
 
 The folder is all there is: any server of files can have it. The two headers that are sent here
 make the browser's clock a fine one; the page works without.
@@ -15,7 +15,9 @@ from typing import Annotated
 
 import torch
 import typer
+from torch import nn
 
+from browser_vad.resampler import RATES, Resampler
 from torchtract import TractNNEF, export_model_to_nnef
 from vad.network import FRAME, SileroVAD
 
@@ -40,7 +42,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 def build(site: Path = SITE) -> None:
-    """Puts page, engine and model into a folder.
+    """Puts page, engine and models into a folder.
 
     Raises:
         typer.BadParameter: the engine was not built.
@@ -49,24 +51,26 @@ def build(site: Path = SITE) -> None:
         raise typer.BadParameter(f"{ENGINE} has no engine: make browser builds it")
     shutil.copytree(PAGE, site, dirs_exist_ok=True)
     shutil.copytree(ENGINE, site / "engine", dirs_exist_ok=True)
-    export(site / "silero_vad.nnef.tgz")
-
-
-def export(path: Path) -> None:
-    """Writes the network with its weights, for any number B of streams and S of samples."""
     torch.manual_seed(0)
-    audio = 0.1 * torch.randn(2, 4 * FRAME)
     with warnings.catch_warnings():
         # The package's weights are in a TorchScript file, and torch would rather have others.
         warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated", DeprecationWarning)
         network = SileroVAD.pretrained()
+    export(network, FRAME, "probability", site / "silero_vad.nnef.tgz")
+    for rate in RATES:
+        resampler = Resampler(rate)
+        export(resampler, resampler.step, "resampled", site / f"resampler_{rate}.nnef.tgz")
+
+
+def export(network: nn.Module, step: int, output: str, path: Path) -> None:
+    """Writes a network for any number B of streams and S of samples, a multiple of `step`."""
     export_model_to_nnef(
-        model=network,
-        args=audio,
+        model=network.eval(),
+        args=0.1 * torch.randn(2, 4 * step),
         file_path_export=path,
         inference_target=TractNNEF(check_io=True, dynamic_axes={"audio": {0: "B", 1: "S"}}),
         input_names=["audio"],
-        output_names=["probability"],
+        output_names=[output],
     )
 
 

@@ -101,12 +101,14 @@ def test_a_file_that_is_dropped_is_heard(page: Page, wav: Callable[..., Path], s
     expect(page.locator("#status")).to_contain_text("5.0 s heard")
 
 
+@pytest.mark.parametrize("query", ["", "?rate=device"], ids=["at 16 kHz", "at its own rate"])
 def test_the_microphone_is_heard(
     launch: Callable[..., Browser],
     url: str,
     wav: Callable[..., Path],
     said: Array,
     probabilities: Callable[[Array], Any],
+    query: str,
 ) -> None:
     browser = launch(
         "--use-fake-device-for-media-stream",
@@ -114,8 +116,9 @@ def test_the_microphone_is_heard(
         f"--use-file-for-fake-audio-capture={wav(said)}%noloop",
     )
     page = browser.new_page()
-    page.goto(url)
+    page.goto(url + query)
     ready(page)
+    assert page.evaluate("new AudioContext().sampleRate") != RATE
     page.focus("#start")
     page.keyboard.press("Enter")
     expect(page.locator("#status")).to_contain_text("Listening")

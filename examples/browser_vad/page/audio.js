@@ -11,11 +11,16 @@ const REFUSALS = {
     "The microphone can't be read: another program may have it. Close that, or open a file.",
 };
 
-/** Sound that comes in frames of 32 ms, at 16 kHz, until it is closed. */
+/** Sound that comes in frames of 32 ms, until it is closed. */
 export class Microphone {
   #media;
-  #context;
+  #source;
   #node;
+
+  /** Samples in a second. */
+  get rate() {
+    return this.#source.context.sampleRate;
+  }
 
   /** Asks for a microphone and sends what it hears to `listener`, a MessagePort. */
   static async open(listener) {
@@ -36,17 +41,38 @@ export class Microphone {
     // The network was trained on sound as it is.
     const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
     this.#media = await navigator.mediaDevices.getUserMedia({ audio });
-    this.#context = new AudioContext({ sampleRate: RATE }); // the browser resamples to it
-    await this.#context.audioWorklet.addModule("worklet.js");
-    this.#node = new AudioWorkletNode(this.#context, "frames", {
+    this.#source = await this.#connected();
+    const { context } = this.#source;
+    await context.audioWorklet.addModule("worklet.js");
+    this.#node = new AudioWorkletNode(context, "frames", {
       channelCount: 1,
       channelCountMode: "explicit",
       numberOfOutputs: 0,
-      processorOptions: { frame: FRAME },
+      processorOptions: { frame: Math.round((FRAME * this.rate) / RATE) },
     });
     this.#node.port.postMessage(listener, [listener]);
-    this.#context.createMediaStreamSource(this.#media).connect(this.#node);
-    await this.#context.resume();
+    this.#source.connect(this.#node);
+    await context.resume();
+  }
+
+  /**
+   * The microphone at 16 kHz, to which most browsers resample, or else at its own rate: then the
+   * worker does. `?rate=device` is for those who try the latter.
+   */
+  async #connected() {
+    const device = new URL(location).searchParams.get("rate") === "device";
+    for (const options of device ? [{}] : [{ sampleRate: RATE }, {}]) {
+      const context = new AudioContext(options);
+      try {
+        return context.createMediaStreamSource(this.#media);
+      } catch (error) {
+        await context.close();
+        if (error.name !== "NotSupportedError") {
+          throw error;
+        }
+      }
+    }
+    throw new Error("its rate is none that sound can be played at");
   }
 
   /** Calls `lost` once if the microphone goes away. */
@@ -62,7 +88,7 @@ export class Microphone {
       await ended;
     }
     this.#media?.getTracks().forEach((track) => track.stop());
-    await this.#context?.close();
+    await this.#source?.context.close();
   }
 }
 

@@ -93,7 +93,7 @@ async function listen() {
     return;
   }
   begin({ scrolls: true });
-  worker.postMessage({ type: "microphone", port: port2 }, [port2]);
+  worker.postMessage({ type: "microphone", port: port2, rate: microphone.rate }, [port2]);
   microphone.whenLost(stop);
   enter("microphone", "Listening. Nothing leaves this machine.");
 }
