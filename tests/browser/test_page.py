@@ -209,6 +209,27 @@ def test_a_microphone_that_is_denied(launch: Callable[..., Browser], url: str) -
     browser.close()
 
 
+def test_a_microphone_of_another_rate(launch: Callable[..., Browser], url: str) -> None:
+    browser = launch("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    page = browser.new_page()
+    page.add_init_script(
+        """
+        const { AudioContext } = globalThis;
+        globalThis.AudioContext = class extends AudioContext {
+          constructor() {
+            super({ sampleRate: 22050 });
+          }
+        };
+        """
+    )
+    page.goto(url)
+    ready(page)
+    page.click("#start")
+    expect(page.locator("#status")).to_contain_text("22050 samples in a second")
+    expect(page.locator("#start")).to_be_enabled()
+    browser.close()
+
+
 def test_a_file_that_is_no_sound(page: Page, tmp_path: Path) -> None:
     ready(page)
     path = tmp_path / "notes.wav"

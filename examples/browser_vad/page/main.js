@@ -22,13 +22,13 @@ function enter(next, message) {
   element("start").disabled = state !== "idle";
   element("stop").disabled = state !== "microphone";
   element("file").disabled = state !== "idle";
-  tell("status", message, state === "broken");
+  tell("status", message);
 }
 
 function startWorker() {
   worker = new Worker(`vad_worker.js${location.search}`, { type: "module" });
   worker.onmessage = ({ data }) => handlers[data.type](data);
-  worker.onerror = () => handlers.failed({ message: TOO_OLD });
+  worker.onerror = () => handlers.failed({ message: TOO_OLD, fatal: true });
 }
 
 const handlers = {
@@ -47,10 +47,11 @@ const handlers = {
     const told = rows.rows.length === 1 ? "1 segment" : `${rows.rows.length || "no"} segments`;
     enter("idle", `${heard.seconds.toFixed(1)} s heard: ${told} of speech.`);
   },
-  failed({ message }) {
+  failed({ message, fatal }) {
     microphone?.close();
     microphone = null;
-    enter("broken", message);
+    enter(fatal ? "broken" : "idle");
+    tell("status", message, true);
   },
 };
 
@@ -127,5 +128,6 @@ acceptFiles("listening", "file", hear);
 if (HAS_WEBASSEMBLY) {
   startWorker();
 } else {
-  enter("broken", "This browser has no WebAssembly, or it is switched off: the engine needs it.");
+  const message = "This browser has no WebAssembly, or it is switched off: the engine needs it.";
+  handlers.failed({ message, fatal: true });
 }

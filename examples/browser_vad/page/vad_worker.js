@@ -142,13 +142,14 @@ function guarded(work) {
     try {
       await work(event);
     } catch (error) {
-      postMessage({ type: "failed", message: `${error.name}: ${error.message}` });
+      const fatal = error instanceof WebAssembly.RuntimeError; // such as memory that ran out
+      postMessage({ type: "failed", message: error.message, fatal });
     }
   };
 }
 
 const runnable = begin();
-runnable.catch((error) => postMessage({ type: "failed", message: error.message }));
+runnable.catch((error) => postMessage({ type: "failed", message: error.message, fatal: true }));
 
 onmessage = guarded(async ({ data }) => {
   const resampler = data.type === "file" ? null : await resamplerOf(data.rate);
