@@ -22,7 +22,9 @@ COMMANDS = [
     *("dump", "profile", "run", "check", "replay", "bench"),
     *("pulse", "check-stream", "stream"),
 ]
-MAIN = "from torchtract.cli import main; main()"
+# A run of tests in a shell's background ignores Ctrl+C, and would hand that down.
+LISTENING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+MAIN = f"{LISTENING}; from torchtract.cli import main; main()"
 WITHOUT_TORCH = f"import sys; sys.modules['torch'] = None; {MAIN}"
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and pipes")
 
