@@ -26,8 +26,8 @@ demo-vad: $(VENV)/.dev ## stream Silero VAD with its weights, from a microphone'
 	@$(BIN)/python examples/voice_activity.py --plot build/voice_activity.png
 
 .PHONY: browser
-browser: $(VENV)/.dev $(BROWSER) ## Silero VAD in the browser: compile tract to WebAssembly, serve the page
-	@cd examples && ../$(BIN)/python -m browser_vad.serve
+browser: $(VENV)/.dev $(BROWSER) ## Silero VAD in the browser: compile tract to WebAssembly, serve the page (PORT=8000)
+	@cd examples && ../$(BIN)/python -m browser_vad.serve --port $(or $(PORT),8000)
 
 .PHONY: test
 test: $(VENV)/.dev ## run the Rust and the Python tests

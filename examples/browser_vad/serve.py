@@ -82,7 +82,11 @@ def server(site: Path = SITE, port: int = 0) -> ThreadingHTTPServer:
 def main(port: Annotated[int, typer.Option(help="Where to listen.")] = 8000) -> None:
     """Serves the page until it is interrupted."""
     build()
-    with server(port=port) as httpd:
+    try:
+        httpd = server(port=port)
+    except OSError as error:
+        raise typer.BadParameter(f"port {port}: {error.strerror}; 0 takes a free one") from error
+    with httpd:
         typer.echo(f"http://localhost:{httpd.server_port}  (Ctrl+C ends it)")
         try:
             httpd.serve_forever()
