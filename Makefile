@@ -32,7 +32,7 @@ browser: $(VENV)/.dev $(BROWSER) ## Silero VAD in the browser: compile tract to 
 .PHONY: test
 test: $(VENV)/.dev ## run the Rust and the Python tests
 	@echo "==> Rust tests"
-	@cargo test $(LOCKED) --workspace
+	@cargo test $(LOCKED)
 	@echo "==> Python tests"
 	@$(BIN)/python -m pytest -n auto
 
