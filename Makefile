@@ -121,7 +121,7 @@ $(VENV)/.browser: $(VENV)/.packages
 	@$(BIN)/python -m pip install --quiet --group dev --group browser
 	@touch $@
 
-$(BROWSER): $(RUST) $(wildcard rust/browser/js/*) rust/browser/build.sh
+$(BROWSER): $(filter-out rust/native/%,$(RUST)) $(wildcard rust/browser/js/*) rust/browser/build.sh
 	@rust/browser/build.sh $(@D)
 	@touch $@
 

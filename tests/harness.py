@@ -15,7 +15,7 @@ from torchtract.check.trial import arrays_of
 from torchtract.runtime import Model
 from torchtract.sizes import resize
 
-__all__ = ["Function", "export", "export_and_compare"]
+__all__ = ["Function", "export", "export_and_compare", "export_archive"]
 
 
 class Function(torch.nn.Module):
@@ -29,13 +29,13 @@ class Function(torch.nn.Module):
         return self.function(*x)
 
 
-def export(
+def export_archive(
     module: Callable[..., Any],
     *args: Any,
     dynamic_axes: Mapping[str, Mapping[int, str]] | None = None,
     **options: Any,
-) -> Model:
-    """Export a module or function without a check and load it again."""
+) -> bytes:
+    """Export a module or function without a check, and give the archive."""
     if not isinstance(module, torch.nn.Module):
         module = Function(module)
         count = sum(isinstance(a, torch.Tensor) for a in args)
@@ -44,7 +44,17 @@ def export(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.nnef.tar"
         export_model_to_nnef(module.eval(), args, path, target, **options)
-        return load(path.read_bytes())
+        return path.read_bytes()
+
+
+def export(
+    module: Callable[..., Any],
+    *args: Any,
+    dynamic_axes: Mapping[str, Mapping[int, str]] | None = None,
+    **options: Any,
+) -> Model:
+    """Export a module or function without a check and load it again."""
+    return load(export_archive(module, *args, dynamic_axes=dynamic_axes, **options))
 
 
 def export_and_compare(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from playwright.sync_api import Browser, Page
-from torch import Tensor, nn
 
 from browser.chromium import *  # noqa: F403  (fixtures)
 from browser.engine import Engine
-from harness import Function
-from torchtract import Model, PulsedRunnable, TractNNEF, export_model_to_nnef, load
+from torchtract import PulsedRunnable, load
 from vad.audio import SPEECH, Array, read, scene, speak, whole_frames
 from vad.network import FRAME
 
@@ -30,6 +28,20 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
     yield page
     page.close()
     assert not failures
+
+
+@pytest.fixture
+def page_with(launch: Callable[..., Browser], url: str) -> Iterator[Callable[..., Page]]:
+    """Opens the page in a Chromium of its own, with more arguments, after a script."""
+    with ExitStack() as browsers:
+
+        def open_page(*args: str, query: str = "", script: str = "") -> Page:
+            page = browsers.enter_context(launch(*args)).new_page()
+            page.add_init_script(script)
+            page.goto(url + query)
+            return page
+
+        yield open_page
 
 
 @pytest.fixture(params=[True, False], ids=["with SIMD", "without SIMD"])
@@ -64,20 +76,3 @@ def native(site: Path) -> PulsedRunnable:
 def probabilities(native: PulsedRunnable) -> Callable[[Array], Any]:
     """Probabilities [S / 512] of samples [S], from the native stream."""
     return lambda audio: np.asarray(native.stream().push(audio[None])[0])
-
-
-@pytest.fixture
-def exported(tmp_path: Path) -> Callable[..., tuple[Model, bytes]]:
-    """Exports a module, and gives the model and its archive."""
-
-    def export(module: Any, *args: Tensor, **options: Any) -> tuple[Model, bytes]:
-        torch.manual_seed(0)
-        module = module if isinstance(module, nn.Module) else Function(module)
-        path = tmp_path / "model.nnef.tgz"
-        target = TractNNEF(check_io=False, dynamic_axes=options.pop("dynamic_axes", {}))
-        options.setdefault("output_names", ["y"])
-        names = [f"x{i}" for i in range(len(args))]
-        export_model_to_nnef(module.eval(), args, path, target, input_names=names, **options)
-        return load(path), path.read_bytes()
-
-    return export

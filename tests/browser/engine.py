@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from playwright.sync_api import Page
+
+from harness import export_archive
+from torchtract import Model, load
 
 #: Names in the page's scripts: what is loaded, and tensors from and to what playwright can carry.
 PRELUDE = """
@@ -105,6 +108,14 @@ class Engine:
     def flush(self) -> dict[str, Any]:
         """Flushes; gives arrays by name."""
         return received(self.do("return carriedAll(kept.stream.flush());"))
+
+
+def exported(module: Callable[..., Any], *args: Any, **options: Any) -> tuple[Model, bytes]:
+    """Exports a module of inputs x0, x1, ... and an output y; gives the model and its archive."""
+    names = [f"x{i}" for i in range(len(args))]
+    options = {"input_names": names, "output_names": ["y"], **options}
+    archive = export_archive(module, *args, **options)
+    return load(archive), archive
 
 
 def received(named: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from browser.engine import Engine, received
+from browser.engine import Engine, exported, received
 from streaming.attention import ATTENTION
 from streaming.streamable import STREAMABLE, Case
 from torchtract import Model, _native
@@ -22,20 +22,18 @@ from vad.network import FRAME
 CASES = {case.name: case for case in (*STREAMABLE, *ATTENTION)}
 
 
-def exported_case(case: Case, export: Callable[..., tuple[Model, bytes]]) -> tuple[Model, bytes]:
+def exported_case(case: Case) -> tuple[Model, bytes]:
     axes = {f"x{i}": dict(axis) for i, axis in enumerate(case.axes)}
     asserts = [f"tract_assert {assertion}" for assertion in case.asserts]
-    return export(
+    return exported(
         case.module, *case.args, dynamic_axes=axes, custom_extensions=asserts, output_names=None
     )
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_streams_as_in_python(
-    engine: Engine, exported: Callable[..., tuple[Model, bytes]], name: str
-) -> None:
+def test_streams_as_in_python(engine: Engine, name: str) -> None:
     case = CASES[name]
-    model, archive = exported_case(case, exported)
+    model, archive = exported_case(case)
     pulse = case.pulses[0]
     random = np.random.default_rng(0)
     pulsed = model.pulse(S=pulse)
@@ -99,9 +97,7 @@ def test_probabilities_of_speech(
     np.testing.assert_allclose(np.concatenate(given), expected, atol=1e-4)
 
 
-def test_facts_are_those_of_python(
-    engine: Engine, exported: Callable[..., tuple[Model, bytes]]
-) -> None:
+def test_facts_are_those_of_python(engine: Engine) -> None:
     module = nn.Conv1d(2, 3, 5, padding=2)
     model, archive = exported(
         module, torch.rand(1, 2, 8), dynamic_axes={"x0": {0: "B", 2: "S"}},
@@ -143,9 +139,7 @@ def test_facts_are_those_of_python(
         assert {name: axis and vars(axis) for name, axis in streams.items()} == seen
 
 
-def test_a_file_that_is_pulsed_already_streams(
-    engine: Engine, tmp_path: Path, exported: Callable[..., tuple[Model, bytes]]
-) -> None:
+def test_a_file_that_is_pulsed_already_streams(engine: Engine, tmp_path: Path) -> None:
     model, _ = exported(
         nn.Conv1d(1, 2, 3, padding=1), torch.rand(1, 1, 8), dynamic_axes={"x0": {2: "S"}}
     )
@@ -164,7 +158,7 @@ def test_a_file_that_is_pulsed_already_streams(
     np.testing.assert_allclose(np.concatenate(given, 2), model.compile()(x), atol=1e-5)
 
 
-def test_reset_and_fork(engine: Engine, exported: Callable[..., tuple[Model, bytes]]) -> None:
+def test_reset_and_fork(engine: Engine) -> None:
     model, archive = exported(
         nn.Conv1d(1, 2, 3, padding=1), torch.rand(1, 1, 8), dynamic_axes={"x0": {2: "S"}}
     )
@@ -207,9 +201,7 @@ def test_reset_and_fork(engine: Engine, exported: Callable[..., tuple[Model, byt
         ("bool", "Uint8Array"),
     ],
 )
-def test_every_type_comes_and_goes(
-    engine: Engine, exported: Callable[..., tuple[Model, bytes]], dtype: str, array: str
-) -> None:
+def test_every_type_comes_and_goes(engine: Engine, dtype: str, array: str) -> None:
     x = np.array([[1, 0, 3], [0, 5, 6]]).astype(dtype)
     model, archive = exported(
         lambda x: torch.cat([x, x.flip(0)], 1),
@@ -227,9 +219,7 @@ def test_every_type_comes_and_goes(
     np.testing.assert_array_equal(given, expected)
 
 
-def test_a_dtype_is_told_by_the_array(
-    engine: Engine, exported: Callable[..., tuple[Model, bytes]]
-) -> None:
+def test_a_dtype_is_told_by_the_array(engine: Engine) -> None:
     _, archive = exported(lambda x: x + 1, torch.rand(2), dynamic_axes={"x0": {0: "B"}})
     engine.open(archive)
     given = engine.do(

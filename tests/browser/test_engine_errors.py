@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from browser.engine import Engine, Thrown
+from browser.engine import Engine, Thrown, exported
 from torchtract import Model, load
 from torchtract.errors import EngineError, RunError
 
@@ -63,9 +63,7 @@ SAME: dict[str, tuple[str, Callable[[Model], Any]]] = {
 
 
 @pytest.mark.parametrize("what", SAME)
-def test_errors_have_the_words_of_python(
-    engine: Engine, exported: Callable[..., tuple[Model, bytes]], what: str
-) -> None:
+def test_errors_have_the_words_of_python(engine: Engine, what: str) -> None:
     model, archive = exported(
         nn.Conv1d(1, 2, 4, stride=2), torch.rand(1, 1, 8),
         dynamic_axes={"x0": {0: "B", 2: "S"}}, custom_extensions=["tract_assert B >= 1"],
@@ -102,9 +100,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("script", WRONG)
-def test_what_is_no_tensor_is_said(
-    engine: Engine, exported: Callable[..., tuple[Model, bytes]], script: str
-) -> None:
+def test_what_is_no_tensor_is_said(engine: Engine, script: str) -> None:
     _, archive = exported(
         nn.Conv1d(1, 2, 4, stride=2), torch.rand(1, 1, 8), dynamic_axes={"x0": {2: "S"}}
     )
@@ -115,9 +111,7 @@ def test_what_is_no_tensor_is_said(
     assert WRONG[script] in thrown.value.message
 
 
-def test_a_panic_of_tract_is_an_error_and_changes_nothing(
-    engine: Engine, exported: Callable[..., tuple[Model, bytes]]
-) -> None:
+def test_a_panic_of_tract_is_an_error_and_changes_nothing(engine: Engine) -> None:
     words = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 2))
     ids = torch.tensor([[0, 1, 2, 3]])
     model, archive = exported(words, ids, dynamic_axes={"x0": {0: "B", 1: "S"}})

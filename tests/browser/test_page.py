@@ -18,6 +18,9 @@ from vad.audio import Array
 from vad.network import FRAME, RATE
 from vad.segments import Segment, Segmenter
 
+FAKE_MICROPHONE = "--use-fake-device-for-media-stream"
+GRANTED = "--use-fake-ui-for-media-stream"
+
 
 def segments_of(probabilities: Any) -> list[Segment]:
     segmenter = Segmenter()
@@ -103,20 +106,14 @@ def test_a_file_that_is_dropped_is_heard(page: Page, wav: Callable[..., Path], s
 
 @pytest.mark.parametrize("query", ["", "?rate=device"], ids=["at 16 kHz", "at its own rate"])
 def test_the_microphone_is_heard(
-    launch: Callable[..., Browser],
-    url: str,
+    page_with: Callable[..., Page],
     wav: Callable[..., Path],
     said: Array,
     probabilities: Callable[[Array], Any],
     query: str,
 ) -> None:
-    browser = launch(
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-audio-capture={wav(said)}%noloop",
-    )
-    page = browser.new_page()
-    page.goto(url + query)
+    sound = f"--use-file-for-fake-audio-capture={wav(said)}%noloop"
+    page = page_with(FAKE_MICROPHONE, GRANTED, sound, query=query)
     ready(page)
     assert page.evaluate("new AudioContext().sampleRate") != RATE
     page.focus("#start")
@@ -136,7 +133,6 @@ def test_the_microphone_is_heard(
     assert milliseconds < 100
     expect(page.locator("#start")).to_be_enabled()
     expect(page.locator("#stop")).to_be_disabled()
-    browser.close()
 
 
 def merged(segments: list[Segment]) -> list[Segment]:
@@ -198,36 +194,28 @@ def test_a_microphone_that_gives_nothing(page: Page, setup: str, words: str) -> 
     expect(page.locator("#start")).to_be_enabled()
 
 
-def test_a_microphone_that_is_denied(launch: Callable[..., Browser], url: str) -> None:
-    browser = launch("--use-fake-device-for-media-stream")  # nobody is there to grant it
-    page = browser.new_page()
-    page.goto(url)
+def test_a_microphone_that_is_denied(page_with: Callable[..., Page]) -> None:
+    page = page_with(FAKE_MICROPHONE)  # nobody is there to grant it
     ready(page)
     page.click("#start")
     expect(page.locator("#status")).to_contain_text("denied")
     expect(page.locator("#start")).to_be_enabled()
-    browser.close()
 
 
-def test_a_microphone_of_another_rate(launch: Callable[..., Browser], url: str) -> None:
-    browser = launch("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-    page = browser.new_page()
-    page.add_init_script(
-        """
-        const { AudioContext } = globalThis;
-        globalThis.AudioContext = class extends AudioContext {
-          constructor() {
-            super({ sampleRate: 22050 });
-          }
-        };
-        """
-    )
-    page.goto(url)
+def test_a_microphone_of_another_rate(page_with: Callable[..., Page]) -> None:
+    script = """
+    const { AudioContext } = globalThis;
+    globalThis.AudioContext = class extends AudioContext {
+      constructor() {
+        super({ sampleRate: 22050 });
+      }
+    };
+    """
+    page = page_with(FAKE_MICROPHONE, GRANTED, script=script)
     ready(page)
     page.click("#start")
     expect(page.locator("#status")).to_contain_text("22050 samples in a second")
     expect(page.locator("#start")).to_be_enabled()
-    browser.close()
 
 
 def test_a_file_that_is_no_sound(page: Page, tmp_path: Path) -> None:

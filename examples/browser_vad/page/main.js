@@ -25,6 +25,12 @@ function enter(next, message) {
   tell("status", message);
 }
 
+/** Says what went wrong, and what goes on. */
+function fail(message, next = "idle") {
+  enter(next);
+  tell("status", message, true);
+}
+
 function startWorker() {
   worker = new Worker(`vad_worker.js${location.search}`, { type: "module" });
   worker.onmessage = ({ data }) => handlers[data.type](data);
@@ -34,7 +40,7 @@ function startWorker() {
 const handlers = {
   ready({ simd, seconds }) {
     enter("idle", `Ready in ${seconds.toFixed(1)} s. Start the microphone, or open a file.`);
-    const kind = simd ? "with SIMD" : "without SIMD, which is some five times slower";
+    const kind = simd ? "with SIMD" : "without SIMD, which takes twice the time";
     element("engine").textContent = `The engine: tract 0.23.9 as WebAssembly, ${kind}.`;
   },
   frames(heard) {
@@ -42,16 +48,14 @@ const handlers = {
     show(heard);
   },
   ended(heard) {
-    plot.add(heard);
-    show(heard);
+    handlers.frames(heard);
     const told = rows.rows.length === 1 ? "1 segment" : `${rows.rows.length || "no"} segments`;
     enter("idle", `${heard.seconds.toFixed(1)} s heard: ${told} of speech.`);
   },
   failed({ message, fatal }) {
     microphone?.close();
     microphone = null;
-    enter(fatal ? "broken" : "idle");
-    tell("status", message, true);
+    fail(message, fatal ? "broken" : "idle");
   },
 };
 
@@ -89,8 +93,7 @@ async function listen() {
   try {
     microphone = await Microphone.open(port1);
   } catch (error) {
-    enter("idle");
-    tell("status", error.message, true);
+    fail(error.message);
     return;
   }
   begin({ scrolls: true });
@@ -117,8 +120,7 @@ async function hear(file) {
     worker.postMessage({ type: "file", samples }, [samples.buffer]);
     enter("file", `Listening to ${file.name} …`);
   } catch (error) {
-    enter("idle");
-    tell("status", error.message, true);
+    fail(error.message);
   }
 }
 

@@ -1,7 +1,7 @@
 /** The second panel's engine: loads a model, pulses it, and measures it on random input. */
 
 import { Model } from "./engine/torchtract.js";
-import { loadEngine } from "./engine_of_page.js";
+import { guarded, loadEngine } from "./engine_of_page.js";
 
 /** How long it is measured, in milliseconds, and for how many pulses at most. */
 const LIMIT = { time: 2000, pulses: 1000 };
@@ -99,12 +99,10 @@ ready.then(
   (error) => postMessage({ type: "failed", message: error.message }),
 );
 
-onmessage = async ({ data }) => {
-  try {
+onmessage = guarded(
+  async ({ data }) => {
     await ready;
     (data.type === "load" ? loadModel : measure)(data);
-  } catch (error) {
-    const stopped = error instanceof WebAssembly.RuntimeError; // such as memory that ran out
-    postMessage({ type: "failed", message: `${error.name}: ${error.message}`, stopped });
-  }
-};
+  },
+  (error) => `${error.name}: ${error.message}`,
+);

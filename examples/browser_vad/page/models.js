@@ -49,11 +49,11 @@ const handlers = {
     const [middle, best] = [median, least].map((ms) => ms.toPrecision(3));
     tell("model-status", `A pulse takes ${middle} ms (median of ${pulses}; the fastest ${best} ms).`);
   },
-  failed({ message, stopped }) {
+  failed({ message, fatal }) {
     table.hidden = true;
     element("measure").disabled = element("symbol").disabled;
     tell("model-status", message, true);
-    if (stopped) {
+    if (fatal) {
       enable(false);
       startWorker(); // the next model finds a fresh engine
     }

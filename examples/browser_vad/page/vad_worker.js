@@ -1,7 +1,7 @@
 /** The network, on a thread of its own: samples in, probabilities and segments out. */
 
 import { Model } from "./engine/torchtract.js";
-import { loadEngine } from "./engine_of_page.js";
+import { guarded, loadEngine } from "./engine_of_page.js";
 import { FRAME, RATE, Segmenter } from "./segments.js";
 
 /** Frames of a file that are computed before the page hears of them: 3.2 s. */
@@ -135,17 +135,6 @@ function hear(samples) {
     postMessage(listener.push(samples.subarray(at, at + AT_ONCE * FRAME)));
   }
   postMessage(listener.end());
-}
-
-function guarded(work) {
-  return async (event) => {
-    try {
-      await work(event);
-    } catch (error) {
-      const fatal = error instanceof WebAssembly.RuntimeError; // such as memory that ran out
-      postMessage({ type: "failed", message: error.message, fatal });
-    }
-  };
 }
 
 const runnable = begin();

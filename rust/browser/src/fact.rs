@@ -58,12 +58,11 @@ fn fact(fact: &Fact) -> Object {
         Dim::Symbolic(text) => text.into(),
     });
     let dtype = fact.dtype.as_ref().map_or_else(Clone::clone, |known| known.name().to_string());
-    let told = fact.to_string();
     let object = Object::new();
     put(&object, "name", &fact.name.as_str().into());
     put(&object, "dtype", &dtype.into());
     put(&object, "shape", &dims.collect::<Array>());
-    put(&object, "spec", &told[fact.name.len() + 2..].into());
+    put(&object, "spec", &fact.spec().into());
     object
 }
 

@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::error::call;
 use crate::fact::{Facts, Properties, facts, properties};
-use crate::named::{Tensors, by_name, in_order};
+use crate::named::{Tensors, by_name, in_order, names};
 use crate::pulse::PulsedModel;
 use crate::tensor::whole;
 
@@ -114,10 +114,7 @@ impl Runnable {
     /// @throws RunError the inputs don't fit the model, or tract fails.
     /// @throws SymbolError their sizes break an assertion.
     pub fn run(&self, inputs: &Tensors) -> Result<Tensors, JsValue> {
-        let outputs = call(|| {
-            let names: Vec<String> = self.0.inputs().map(|fact| fact.name.clone()).collect();
-            self.0.run(in_order(inputs, &names, "the model")?)
-        })?;
+        let outputs = call(|| self.0.run(in_order(inputs, &names(self.0.inputs()), "the model")?))?;
         Ok(by_name(self.0.outputs(), outputs.into_iter().map(Some)))
     }
 }

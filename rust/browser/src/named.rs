@@ -14,6 +14,11 @@ extern "C" {
     pub type Tensors;
 }
 
+/// The names of inputs, in their order.
+pub fn names<'a>(facts: impl Iterator<Item = &'a Fact>) -> Vec<String> {
+    facts.map(|fact| fact.name.clone()).collect()
+}
+
 /// A tensor for each of `names`, in their order.
 ///
 /// # Errors

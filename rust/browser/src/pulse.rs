@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use crate::error::call;
 use crate::fact::{Facts, StreamAxes, facts, stream_axes};
 use crate::model::{ONE_THREAD, SymbolValues, symbol_values};
-use crate::named::optional;
+use crate::named::{names, optional};
 use crate::stream::Stream;
 
 /// A model that computes a pulse of frames at a time. Immutable: `set` gives another one.
@@ -103,8 +103,7 @@ impl PulsedRunnable {
         #[wasm_bindgen(unchecked_optional_param_type = "Record<string, Tensor>")] fixed: &JsValue,
     ) -> Result<Stream, JsValue> {
         call(|| {
-            let names: Vec<String> = self.0.inputs().map(|fact| fact.name.clone()).collect();
-            let fixed = optional(fixed, &names, "the model")?;
+            let fixed = optional(fixed, &names(self.0.inputs()), "the model")?;
             engine::Stream::new(Arc::clone(&self.0), fixed)
         })
         .map(Stream::new)

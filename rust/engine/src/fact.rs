@@ -51,6 +51,16 @@ impl Fact {
         }
     }
 
+    /// Shape and element type as tract writes them: `B,3,224,224,F32`.
+    pub fn spec(&self) -> String {
+        let dtype = match &self.dtype {
+            Ok(dtype) => format!("{:?}", dtype.datum_type()),
+            Err(other) => other.clone(),
+        };
+        let dims = self.shape.iter().map(ToString::to_string);
+        dims.chain([dtype]).collect::<Vec<_>>().join(",")
+    }
+
     pub(crate) fn of_inputs(model: &TypedModel) -> anyhow::Result<Vec<Fact>> {
         let outlets = model.input_outlets()?.iter();
         outlets.map(|&o| Ok(Fact::new(&model.node(o.node).name, model.outlet_fact(o)?))).collect()
@@ -65,13 +75,6 @@ impl Fact {
 
 impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.name)?;
-        for dim in &self.shape {
-            write!(f, "{dim},")?;
-        }
-        match &self.dtype {
-            Ok(dtype) => write!(f, "{:?}", dtype.datum_type()),
-            Err(other) => f.write_str(other),
-        }
+        write!(f, "{}: {}", self.name, self.spec())
     }
 }

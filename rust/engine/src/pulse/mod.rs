@@ -116,14 +116,14 @@ impl Model {
         let reaches = Reaches::default();
         let by = |pulse| translate(&graph, symbol, pulse, &reaches, allow_unequal);
         let translation = by(pulse)
-            .map_err(|error| refusal(by, &self.multiples(symbol), symbol, pulse, &error))?;
+            .map_err(|error| refusal(by, &self.equations(symbol), symbol, pulse, &error))?;
         Ok((graph, translation))
     }
 
     /// What the file says of the numbers that `symbol` is a multiple of.
-    fn multiples(&self, symbol: &Symbol) -> Vec<Assertion> {
-        let equations = about(&self.assertions, symbol).into_iter();
-        equations.filter(|assertion| matches!(assertion, Assertion::Eq(..))).collect()
+    fn equations(&self, symbol: &Symbol) -> Vec<Assertion> {
+        let assertions = about(&self.assertions, symbol).into_iter();
+        assertions.filter(|assertion| matches!(assertion, Assertion::Eq(..))).collect()
     }
 
     /// The graph as the pulsifiers want it.
@@ -232,7 +232,7 @@ fn translate(
 /// What to say of a graph that can't be pulsed.
 fn refusal(
     by: impl Fn(i64) -> anyhow::Result<Translation>,
-    multiples: &[Assertion],
+    equations: &[Assertion],
     symbol: &Symbol,
     pulse: i64,
     error: &anyhow::Error,
@@ -243,7 +243,7 @@ fn refusal(
     let fits = |pulse: &i64| guarded(Stage::Pulse, || by(*pulse)).is_ok();
     let whole = |pulse: &i64| {
         let values = SymbolValues::default().with(symbol, *pulse);
-        multiples.iter().all(|equation| equation.check(&values) != Some(false))
+        equations.iter().all(|equation| equation.check(&values) != Some(false))
     };
     if let Some(least) = (1..=FARTHEST).filter(whole).take(TRIED).find(fits) {
         let multiples = fits(&(2 * least)) && fits(&(3 * least));
