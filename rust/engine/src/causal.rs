@@ -10,8 +10,8 @@ use tract_core::prelude::{
 use tract_core::transform::get_transform;
 use tract_transformers::figure_out_causal_llm_b_s_p;
 use tract_transformers::ops::DynKeyValueCache;
-use tract_transformers::ops::inplace_kv_cache::InPlaceKvSdpa;
 
+use crate::attention::CachedAttention;
 use crate::declutter::declutter;
 use crate::guard::guarded;
 use crate::tensor::to_plain;
@@ -178,8 +178,8 @@ impl Session {
 fn truncate_cache(op: &dyn TypedOp, state: &mut dyn OpState, length: usize) -> anyhow::Result<()> {
     let axis = if let Some(cache) = op.downcast_ref::<DynKeyValueCache>() {
         cache.axis
-    } else if let Some(attention) = op.downcast_ref::<InPlaceKvSdpa>() {
-        attention.axis
+    } else if let Some(attention) = op.downcast_ref::<CachedAttention>() {
+        attention.axis()
     } else {
         bail!("{}: a cache that can't be cut", op.name());
     };

@@ -2,6 +2,7 @@
 //!
 //! The only crate of the workspace that names tract. It knows nothing of Python.
 
+mod attention;
 mod causal;
 mod declutter;
 mod error;

@@ -34,3 +34,11 @@ impl Workers {
         work()
     }
 }
+
+/// What each of `items` gives.
+pub(crate) fn map<T, R>(
+    items: &[T],
+    work: impl Fn(&T) -> anyhow::Result<R>,
+) -> anyhow::Result<Vec<R>> {
+    items.iter().map(work).collect()
+}

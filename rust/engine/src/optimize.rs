@@ -15,6 +15,7 @@ use tract_core::ops::konst::Const;
 use tract_core::ops::matmul::pack::OptMatMulPack;
 use tract_core::prelude::{IntoArcTensor, IntoTValue, IntoTensor, OutletId, SymbolValues, TDim};
 
+use crate::attention::faster;
 use crate::declutter::declutter;
 
 /// What stands for each symbol where a kernel is chosen: sizes at which kernels pay.
@@ -26,7 +27,9 @@ pub(crate) fn optimized(mut graph: TypedModel) -> anyhow::Result<TypedModel> {
     graph.optimize()?;
     pack_shared_weights(&mut graph)?;
     for id in 0..graph.nodes.len() {
-        if let Some(op) = vectorized(&graph, id) {
+        if let Some(op) = faster(graph.nodes[id].op.as_ref()) {
+            graph.nodes[id].op = op;
+        } else if let Some(op) = vectorized(&graph, id) {
             graph.nodes[id].op = op;
         } else if let Some(op) = graph.nodes[id].op_as::<AxisOp>() {
             graph.nodes[id].op = Box::new(Natural(op.clone()));

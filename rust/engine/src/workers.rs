@@ -3,12 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{mem, process};
 
+use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tract_core::model::TypedNode;
 use tract_core::prelude::TypedModel;
 use tract_linalg::multithread::Executor;
-use tract_transformers::ops::flash_sdpa::FlashSdpaOp;
-use tract_transformers::ops::inplace_kv_cache::InPlaceKvSdpa;
 use tract_transformers::ops::moe_ffn::MoeFfn;
 
 use crate::guard::{guard_thread, guarded};
@@ -94,6 +93,18 @@ impl Workers {
     }
 }
 
+/// What each of `items` gives, by the threads of the pool that the caller is on, if it is on one.
+pub(crate) fn map<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Send + Sync + Fn(&T) -> anyhow::Result<R>,
+) -> anyhow::Result<Vec<R>> {
+    // Elsewhere rayon would take a pool of all processors.
+    if rayon::current_thread_index().is_none() {
+        return items.iter().map(work).collect();
+    }
+    items.par_iter().map(work).collect()
+}
+
 /// The one thread, in this process.
 fn alone(thread: &Mutex<Threads>) -> Result<Arc<ThreadPool>> {
     let mut thread = thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,5 +118,5 @@ fn alone(thread: &Mutex<Threads>) -> Result<Arc<ThreadPool>> {
 
 /// Whether an operator spreads its work over the threads of the pool that it finds itself on.
 fn shares_its_work(node: &TypedNode) -> bool {
-    node.op_is::<FlashSdpaOp>() || node.op_is::<InPlaceKvSdpa>() || node.op_is::<MoeFfn>()
+    node.op_is::<MoeFfn>()
 }
