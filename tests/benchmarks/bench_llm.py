@@ -22,6 +22,7 @@ from benchmarks.report import Comparison, Report
 from torchtract.llm.exporter.cached import CachedModel
 
 PROMPT = 512
+NEW = 128
 CONFIG: dict[str, Any] = {
     "vocab_size": 32_000,
     "hidden_size": 768,
@@ -164,9 +165,20 @@ def test_prompt_and_token(
     prompts = race({name: partial(read, new) for name, new in again.items()}, rounds(6))
     compare(report, f"a prompt of {PROMPT}, {told}", prompts)
 
+    whole = race({name: partial(generate, new) for name, new in again.items()}, rounds(4))
+    compare(report, f"a prompt and {NEW} tokens, {told}", whole)
+
 
 def read(begin: Callable[[], Any]) -> None:
     begin().push(TOKENS)
+
+
+def generate(begin: Callable[[], Any]) -> None:
+    """The prompt, and greedily what follows it."""
+    text = begin()
+    logits = text.push(TOKENS)
+    for _ in range(NEW):
+        logits = text.push(np.array([logits.argmax()]))
 
 
 def compare(report: Report, what: str, seconds: dict[str, Samples]) -> None:
