@@ -4,7 +4,7 @@ mod kernel;
 
 use std::borrow::Cow;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tract_core::internal::tract_ndarray::{ArrayView4, Axis, Ix4};
 use tract_core::internal::{
     EvalContext, EvalOp, LaneId, Op, OpState, StaticName, TValue, TVec, Tensor, TractResult,
@@ -29,7 +29,7 @@ pub(crate) fn faster(op: &dyn TypedOp) -> Option<Box<dyn TypedOp>> {
 /// Attention of queries `[B, H, S, D]` to keys and values `[B, K, T, D]`, with or without a mask,
 /// all of them of one head each if they have three axes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Attention(FlashSdpaOp);
+struct Attention(FlashSdpaOp);
 
 /// Attention to all keys and values `[B, K, S, D]` that a session has been given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,9 +151,12 @@ impl OpState for Cache {
         state: &mut TurnState,
         states: &mut dyn Iterator<Item = TValue>,
     ) -> TractResult<()> {
-        for (cache, saved) in [&mut self.keys, &mut self.values].into_iter().zip(states) {
-            *cache = InPlaceKvCache::new(self.op.axis);
-            cache.push(&saved)?;
+        if let Some(keys) = states.next() {
+            let values = states.next().context("saved keys without values")?;
+            for (cache, saved) in [(&mut self.keys, keys), (&mut self.values, values)] {
+                *cache = InPlaceKvCache::new(self.op.axis);
+                cache.push(&*as_f32(&saved)?)?;
+            }
         }
         self.resolve_symbols(state)
     }
@@ -186,4 +189,40 @@ fn of_heads(tensor: &Tensor) -> TractResult<ArrayView4<'_, f32>> {
     let array = tensor.to_plain_array_view::<f32>()?;
     let array = if array.ndim() == 3 { array.insert_axis(Axis(1)) } else { array };
     Ok(array.into_dimensionality::<Ix4>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tract_core::prelude::{DatumExt as _, Tensor};
+
+    fn cache() -> Box<dyn OpState> {
+        let op = CachedAttention(InPlaceKvSdpa {
+            name: "cache".to_string(),
+            past_sequence_fact: f32::fact([1, 1, 0, 2]),
+            axis: 2,
+            causal: false,
+            scale: None,
+        });
+        op.state(&EvalContext::out_of_plan()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_cache_is_loaded_as_it_was_saved() {
+        let keys = Tensor::from_shape(&[1, 1, 3, 2], &[0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+        let saved = || keys.clone().into_tvalue();
+        let mut loaded = cache();
+        let both = [saved(), saved()];
+        loaded.load_from(&mut TurnState::default(), &mut both.into_iter()).unwrap();
+        let mut again = vec![];
+        loaded.save_to(&mut again).unwrap();
+        assert!(again.len() == 2 && again.iter().all(|cache| **cache == keys));
+    }
+
+    #[test]
+    fn keys_without_values_are_not_loaded() {
+        let keys = Tensor::zero::<f32>(&[1, 1, 3, 2]).unwrap().into_tvalue();
+        let outcome = cache().load_from(&mut TurnState::default(), &mut [keys].into_iter());
+        assert!(outcome.unwrap_err().to_string().contains("keys without values"));
+    }
 }
