@@ -9,7 +9,7 @@ import torch
 import transformers as hf
 from transformers import PreTrainedModel
 
-__all__ = ["FAMILIES", "tiny"]
+__all__ = ["ENCODER_DECODERS", "FAMILIES", "tiny"]
 
 _IDS = {"vocab_size": 97, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 _SIZES = {
@@ -70,18 +70,61 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
 }
 
+_T5 = {
+    "d_model": 32,
+    "d_kv": 8,
+    "d_ff": 48,
+    "num_layers": 2,
+    "num_heads": 4,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 24,
+    "decoder_start_token_id": 0,
+    **_IDS,
+}
+_BART = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+    "max_position_embeddings": 96,
+    "decoder_start_token_id": 2,
+    "forced_eos_token_id": None,
+    **_IDS,
+}
+
+#: Those that answer a text, as FAMILIES.
+ENCODER_DECODERS: dict[str, dict[str, Any]] = {
+    "T5ForConditionalGeneration": _T5,
+    "T5ForConditionalGeneration of version 1.1": {
+        **_T5,
+        "feed_forward_proj": "gated-gelu",
+        "tie_word_embeddings": False,
+    },
+    "MT5ForConditionalGeneration": {**_T5, "feed_forward_proj": "gated-gelu"},
+    "UMT5ForConditionalGeneration": _T5,
+    "BartForConditionalGeneration": _BART,
+    "MBartForConditionalGeneration": _BART,
+    "MarianMTModel": _BART,
+    "PegasusForConditionalGeneration": _BART,
+    "M2M100ForConditionalGeneration": _BART,
+    "BlenderbotSmallForConditionalGeneration": _BART,
+}
+
 
 def tiny(family: str, **changes: Any) -> PreTrainedModel:
     """A model of a family, random but always the same, with some of its configuration changed."""
     build: Callable[..., PreTrainedModel] = getattr(hf, family.partition(" ")[0])
-    settings = FAMILIES[family] | changes
+    settings = (FAMILIES | ENCODER_DECODERS)[family] | changes
     config = build.config_class(**settings)  # type: ignore[attr-defined]
     torch.manual_seed(0)
     model = build(config)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             # Small embeddings: a tied one would have each token say itself.
-            spread = 0.05 if "embed" in name or "wte" in name else 0.5
+            spread = 0.05 if any(part in name for part in ("embed", "wte", "shared")) else 0.5
             mean = 1.0 if weight.ndim == 1 and "bias" not in name else 0.0
             weight.normal_(mean, spread)
     model.eval()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torchtract.llm.adapters import swap_adapter
 from torchtract.llm.causal import CausalModel, Session
 from torchtract.llm.chat import ChatTemplate
+from torchtract.llm.encoder_decoder import EncoderDecoder
 from torchtract.llm.generation import Generation, TextStream, Timings
 from torchtract.llm.language_model import GenerationOptions, LanguageModel
 from torchtract.llm.load import load
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CausalModel",
     "ChatTemplate",
+    "EncoderDecoder",
     "Generation",
     "GenerationOptions",
     "LanguageModel",

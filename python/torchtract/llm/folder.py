@@ -14,7 +14,9 @@ from torchtract.llm.settings import Settings, eos_token_ids
 from torchtract.llm.tokenizer import FolderTokenizer
 
 __all__ = [
+    "ENCODER_NAMES",
     "MODEL_NAMES",
+    "find_encoder",
     "find_model",
     "is_language_model_folder",
     "read_chat_template",
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 MODEL_NAMES = ("model.nnef.tar", "model.nnef.tgz")
+ENCODER_NAMES = ("encoder.nnef.tar", "encoder.nnef.tgz")
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
@@ -44,6 +47,21 @@ def find_model(folder: Path) -> Path:
             return folder / name
     raise LoadError(
         f"{folder}: it has no {' or '.join(MODEL_NAMES)}; torchtract.llm.export writes one."
+    )
+
+
+def find_encoder(model: Path) -> Path:
+    """What reads the text that a decoder answers, beside its file.
+
+    Raises:
+        LoadError: there is none.
+    """
+    for name in ENCODER_NAMES:
+        if (found := model.with_name(name)).exists():
+            return found
+    raise LoadError(
+        f"{model}: it is a decoder, and there is no {' or '.join(ENCODER_NAMES)} beside it; "
+        "torchtract.llm.export writes both into a folder."
     )
 
 

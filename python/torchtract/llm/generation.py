@@ -201,7 +201,7 @@ class _Writer:
             return
         prompt = self._continuation.prompt
         timings = Timings(
-            prompt_tokens=len(prompt.tokens) - prompt.cached,
+            prompt_tokens=prompt.length - prompt.cached,
             prompt_seconds=prompt.seconds,
             generated_tokens=max(len(self._tokens) - 1, 0),
             generation_seconds=self._seconds,
@@ -211,7 +211,7 @@ class _Writer:
             text="".join(self._text),
             tokens=list(self._tokens),
             finish_reason=self._reason,
-            prompt_tokens=len(prompt.tokens),
+            prompt_tokens=prompt.length,
             cached_tokens=prompt.cached,
             timings=timings,
         )

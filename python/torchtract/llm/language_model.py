@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torchtract.errors import GenerationError, LoadError
 from torchtract.llm.causal import CausalModel, Session
 from torchtract.llm.chat import ChatTemplate
+from torchtract.llm.encoder_decoder import EncodedPrompt, EncoderDecoder
 from torchtract.llm.generation import Continuation, Generation, TextStream
 from torchtract.llm.prompt_cache import PromptCache, PromptReader
 from torchtract.llm.sampling import Sampler
@@ -40,7 +41,9 @@ class GenerationOptions(TypedDict, total=False):
 
 
 class LanguageModel:
-    """A causal language model with its tokenizer. Any number of threads may call it at once.
+    """A language model with its tokenizer. Any number of threads may call it at once.
+
+    An encoder-decoder answers prompts, where a causal model continues them.
 
     Args:
         model: the model in the engine.
@@ -67,7 +70,7 @@ class LanguageModel:
 
     def __init__(
         self,
-        model: CausalModel,
+        model: CausalModel | EncoderDecoder,
         tokenizer: Tokenizer | None = None,
         *,
         chat_template: ChatTemplate | None = None,
@@ -92,7 +95,8 @@ class LanguageModel:
         self.vocab_size = model.vocab_size
         told = self.settings.eos_token_ids
         self.eos_token_ids = tuple(model.eos_token_ids if told is None else told)
-        self._cache = PromptCache(model, prompt_cache)
+        continues = None if isinstance(model, EncoderDecoder) else model
+        self._cache = None if continues is None else PromptCache(continues, prompt_cache)
         self._chunk = prompt_chunk
 
     @overload
@@ -262,7 +266,8 @@ class LanguageModel:
 
     def forget(self) -> None:
         """Empties the cache of prompts."""
-        self._cache.clear()
+        if self._cache is not None:
+            self._cache.clear()
 
     def _begin(
         self,
@@ -282,22 +287,30 @@ class LanguageModel:
         if seed is not None:
             _check_int("seed", seed, 0)
         self._check_prompt(prompt)
-        reader = PromptReader(self._cache, prompt, n, self._chunk)
+        reader = self._reader(prompt, n)
         return [
             TextStream(
                 Continuation(
                     prompt=reader,
-                    choose=Sampler(chosen, prompt, None if seed is None else seed + place),
+                    choose=Sampler(chosen, reader.tokens, None if seed is None else seed + place),
                     decode=self.tokenizer.decode,
                     eos=frozenset(self.eos_token_ids) | self._ends(stops),
                     stops=stops,
-                    most=min(max_new_tokens, self.max_length - len(prompt)),
+                    most=min(max_new_tokens, self.max_length - len(reader.tokens)),
                     # One for all: others' prompts have a place in the cache too.
-                    give_back=self._cache.give if place == 0 else _drop,
+                    give_back=reader.give if place == 0 else _drop,
                 )
             )
             for place in range(n)
         ]
+
+    def _reader(self, prompt: list[int], uses: int) -> PromptReader:
+        if self._cache is not None:
+            return PromptReader(self._cache, prompt, uses, self._chunk)
+        assert isinstance(self.model, EncoderDecoder)
+        source = EncodedPrompt(self.model, prompt)
+        begin = [self.model.start_token_id]
+        return PromptReader(source, begin, uses, self._chunk, length=len(prompt))
 
     def tokens(self, prompt: Prompt) -> list[int]:
         """The token ids of a prompt.
@@ -331,11 +344,14 @@ class LanguageModel:
                 raise GenerationError(
                     f"prompt: there is no token {token}, only 0 to {self.vocab_size - 1}"
                 )
-        if len(tokens) >= self.max_length:
-            raise GenerationError(
-                f"prompt: it has {len(tokens)} tokens, and the model takes {self.max_length}, "
-                "of which one at least is to be generated; shorten it"
-            )
+        if isinstance(self.model, EncoderDecoder):
+            longest, takes = self.model.max_prompt_length, "its encoder takes {}"
+        else:
+            longest = self.max_length - 1
+            takes = f"the model takes {self.max_length}, of which one at least is to be generated"
+        if len(tokens) > longest:
+            told = takes.format(longest)
+            raise GenerationError(f"prompt: it has {len(tokens)} tokens, and {told}; shorten it")
 
     def __repr__(self) -> str:
         chat = "with" if self.chat_template else "without"

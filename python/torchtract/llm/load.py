@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torchtract.errors import LoadError
 from torchtract.llm.causal import CausalModel
+from torchtract.llm.encoder_decoder import EncoderDecoder
 from torchtract.llm.folder import (
     find_model,
     is_language_model_folder,
@@ -33,7 +34,7 @@ def load(
 
     Args:
         path: what `torchtract.llm.export` wrote: a folder with the model and its tokenizer, or the
-            model's file alone.
+            model's file alone, that of a decoder with its encoder's beside it.
         tokenizer: a folder with the tokenizer, in place of the model's. Without any, token ids go
             in and come out.
         threads: how many threads share the work of a token.
@@ -54,7 +55,7 @@ def load(
     found = find_model(path)
     read = read_tokenizer(texts) if texts else None
     return LanguageModel(
-        _causal(found, threads),
+        _in_engine(found, threads),
         read,
         chat_template=read_chat_template(texts) if texts else None,
         settings=read_settings(origin) if origin else Settings(),
@@ -63,5 +64,6 @@ def load(
     )
 
 
-def _causal(path: Path, threads: int) -> CausalModel:
-    return load_model(path).causal(threads=threads)
+def _in_engine(path: Path, threads: int) -> CausalModel | EncoderDecoder:
+    model = load_model(path).causal(threads=threads)
+    return EncoderDecoder.load(path, model) if model.context else model

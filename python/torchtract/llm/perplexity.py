@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from torchtract.errors import GenerationError
+from torchtract.llm.encoder_decoder import EncoderDecoder
 
 if TYPE_CHECKING:
     from torchtract.llm.language_model import LanguageModel
@@ -28,9 +29,12 @@ def perplexity(model: LanguageModel, text: str | Sequence[int], *, max_tokens: i
         max_tokens: how many of its first tokens count.
 
     Raises:
-        GenerationError: it has fewer than two tokens, or some that the model does not have.
+        GenerationError: it has fewer than two tokens, or some that the model does not have; or the
+            model is an encoder-decoder.
         RunError: the engine fails.
     """
+    if isinstance(model.model, EncoderDecoder):
+        raise GenerationError("perplexity: the model answers texts and does not continue them")
     tokens = model.tokens(text)[:max_tokens]
     if len(tokens) < 2:
         raise GenerationError(f"text: has {len(tokens)} tokens; two at least are needed")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from time import perf_counter
+from typing import Protocol
 
 import numpy as np
 
 from torchtract.llm.causal import CausalModel, Logits, Session
 
-__all__ = ["PromptCache", "PromptReader"]
+__all__ = ["PromptCache", "PromptReader", "Source"]
 
 _Entry = tuple[list[int], Session]
 
@@ -66,25 +67,45 @@ class PromptCache:
             self._entries.clear()
 
 
+class Source(Protocol):
+    """Where sessions come from, and where they go when they are done."""
+
+    def take(self, tokens: Sequence[int], /) -> Session:
+        """A session of the caller's own that has read some of the first tokens, not all."""
+
+    def give(self, tokens: Sequence[int], session: Session, /) -> None:
+        """Takes it back, with the tokens that it has read."""
+
+
 class PromptReader:
     """Reads a prompt once for all that continue it.
 
     Args:
-        cache: where the session comes from.
-        tokens: the prompt.
+        source: where the session comes from.
+        tokens: the prompt, or what an answer to a prompt begins with.
         uses: how many continue it; each reads once.
         chunk: how many tokens are read in one go.
+        length: how many tokens the prompt has, if not these.
 
     Attributes:
+        length: how many tokens the prompt has.
         cached: tokens that were read for an earlier prompt.
         seconds: how long the others took.
     """
 
-    def __init__(self, cache: PromptCache, tokens: Sequence[int], uses: int, chunk: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        tokens: Sequence[int],
+        uses: int,
+        chunk: int,
+        length: int | None = None,
+    ) -> None:
         self.tokens = tokens
+        self.length = len(tokens) if length is None else length
         self.cached = 0
         self.seconds = 0.0
-        self._cache = cache
+        self._source = source
         self._uses = uses
         self._chunk = chunk
         self._session: Session | None = None
@@ -95,19 +116,29 @@ class PromptReader:
         """A session that has read all, and the logits of what comes next; None once cancelled."""
         with self._lock:
             if self._session is None:
-                self._session = self._cache.take(self.tokens)
-                self.cached = self._session.length
+                self._begin()
+            assert self._session is not None
             session = self._session
             while (done := session.length) < len(self.tokens):
                 if cancelled():
                     self._uses -= 1
                     if not self._uses:
-                        self._cache.give(self.tokens, session)
+                        self.give(self.tokens, session)
                     return None
                 self._read_on(session, done)
             assert self._logits is not None  # the cache leaves at least one token
             self._uses -= 1
             return (session.fork() if self._uses else session), self._logits
+
+    def give(self, tokens: Sequence[int], session: Session) -> None:
+        """Takes a session that was read, and the tokens that it has read."""
+        self._source.give(tokens, session)
+
+    def _begin(self) -> None:
+        started = perf_counter()
+        self._session = self._source.take(self.tokens)
+        self.cached = self._session.length
+        self.seconds += perf_counter() - started
 
     def _read_on(self, session: Session, done: int) -> None:
         started = perf_counter()

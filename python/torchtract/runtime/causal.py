@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from torchtract import _native
 from torchtract.errors import LoadError, RunError
-from torchtract.runtime.fact import Node
+from torchtract.runtime.fact import Fact, Node
 
 __all__ = ["CausalModel", "Session"]
 
@@ -30,6 +31,10 @@ class CausalModel:
         vocab_size: how many tokens there are; their ids are below.
         eos_token_ids: tokens that end a text, as far as the file tells.
         threads: how many threads share the work of a call.
+        context: facts of what a session is given before its first token: none, or what an encoder
+            made of another text.
+        start_token_id: of a decoder, the token that its texts begin with, as far as the file tells.
+        max_prompt_length: of a decoder, how many tokens its encoder reads; None for any number.
     """
 
     def __init__(self, native: _native.CausalRunnable, threads: int) -> None:
@@ -37,11 +42,29 @@ class CausalModel:
         self.threads = threads
         self.max_length: int = native.max_length() or sys.maxsize
         self.vocab_size = _vocabulary(native)
-        self.eos_token_ids = _end_of_text(native.properties())
+        told = _told(native.properties())
+        self.eos_token_ids = _end_of_text(told)
+        self.start_token_id: int | None = told.get("decoder_start_token_id")
+        self.max_prompt_length: int | None = told.get("max_prompt_length")
+        self.context = tuple(Fact(*fact) for fact in native.context())
 
-    def session(self) -> Session:
-        """An empty text."""
-        return Session(self._native.session(), self)
+    def session(self, context: Mapping[str, npt.ArrayLike] | None = None) -> Session:
+        """An empty text.
+
+        Args:
+            context: for a decoder, by name what its encoder gave. It is copied.
+
+        Raises:
+            RunError: the context has other names, types or sizes than `context` tells.
+            SymbolError: the model asserts that there are no such sizes.
+        """
+        given = {} if context is None else context
+        names = [fact.name for fact in self.context]
+        if given.keys() != set(names):
+            takes = ", ".join(map(repr, self.context)) or "none"
+            told = ", ".join(sorted(given)) or "none"
+            raise RunError(f"context: the model is told {takes}, and was given {told}.")
+        return Session(self._native.session(*(given[name] for name in names)), self)
 
     def nodes(self) -> list[Node]:
         """The compiled network's nodes, in an order in which they can be computed."""
@@ -135,8 +158,13 @@ def _vocabulary(native: _native.CausalRunnable) -> int:
     )
 
 
-def _end_of_text(properties: dict[str, Any]) -> tuple[int, ...]:
-    told = json.loads(properties.get(LANGUAGE_MODEL, "{}")).get("eos_token_id")
-    if told is None:
+def _told(properties: dict[str, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(properties.get(LANGUAGE_MODEL, "{}"))
+    return told
+
+
+def _end_of_text(told: dict[str, Any]) -> tuple[int, ...]:
+    tokens = told.get("eos_token_id")
+    if tokens is None:
         return ()
-    return tuple(told) if isinstance(told, list) else (told,)
+    return tuple(tokens) if isinstance(tokens, list) else (tokens,)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use tract_core::internal::{OpState, TurnState, TypedSimpleState};
 use tract_core::prelude::{
-    IntoTValue, IntoTensor, Symbol, SymbolValues, Tensor, TypedModel, TypedOp, tvec,
+    IntoTValue, IntoTensor, Symbol, SymbolValues, TValue, TVec, Tensor, TypedModel, TypedOp,
 };
 use tract_core::transform::get_transform;
 use tract_transformers::figure_out_causal_llm_b_s_p;
@@ -21,19 +21,25 @@ const NO_LANGUAGE_MODEL: &str = "no causal language model, whose inputs are toke
      caches, [1, heads, P, features]";
 
 /// A length that no text has: a model that may have read so many has no bound.
-const UNBOUNDED: usize = 1 << 30;
+const UNBOUNDED: i64 = 1 << 30;
 
 /// A language model optimised for this processor, for any number of sessions.
+///
+/// Its first input is the tokens. Others, which it may have, are its context: what it was told
+/// before the first token, such as what an encoder made of another text.
 #[derive(Debug)]
 pub struct CausalRunnable {
     runnable: Runnable,
     past: Symbol,
+    new: Symbol,
 }
 
 /// The keys and values of the tokens that a language model has read.
 #[derive(Clone, Debug)]
 pub struct Session {
     runnable: Arc<CausalRunnable>,
+    /// Shared by all that read after it.
+    context: Vec<Arc<Tensor>>,
     state: TypedSimpleState,
     length: usize,
 }
@@ -43,45 +49,64 @@ impl Model {
     /// the caches inside, and fuses what they are for.
     ///
     /// # Errors
-    /// With [`Stage::Compile`], when an input beside the tokens is no cache that only grows, or
-    /// tract can't optimise the model.
+    /// With [`Stage::Compile`], when a cache is none that only grows, or tract can't optimise the
+    /// model.
     pub fn compile_causal(&self, options: CompileOptions) -> Result<CausalRunnable> {
-        let (model, past) = guarded(Stage::Compile, || {
-            let (_, _, past) =
+        let (model, past, new) = guarded(Stage::Compile, || {
+            let (_, new, past) =
                 figure_out_causal_llm_b_s_p(&self.graph).context(NO_LANGUAGE_MODEL)?;
             let past = past.context("no cache").context(NO_LANGUAGE_MODEL)?;
+            let new = new.context("no free number of tokens").context(NO_LANGUAGE_MODEL)?;
             let mut graph = TypedModel::clone(&self.graph);
             declutter(&mut graph)?;
             let detect =
                 get_transform("transformers_detect_all")?.context("tract has no such transform")?;
             detect.transform(&mut graph)?;
             declutter(&mut graph)?;
-            let facts = Fact::of_inputs(&graph)?;
-            ensure!(
-                facts.len() == 1,
-                "inputs that are no caches that tract can keep: {}",
-                facts[1..].iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-            );
+            check_inputs(&graph, &past, &new)?;
             let outputs: Vec<String> = self.outputs().iter().map(|f| f.name.clone()).collect();
-            Ok((Model::new(graph, &outputs[..1])?, past))
+            Ok((Model::new(graph, &outputs[..1])?, past, new))
         })?;
-        Ok(CausalRunnable { runnable: model.compile(options)?, past })
+        Ok(CausalRunnable { runnable: model.compile(options)?, past, new })
     }
 }
 
+/// Refuses inputs beside the tokens that change while a text is read.
+fn check_inputs(graph: &TypedModel, past: &Symbol, new: &Symbol) -> anyhow::Result<()> {
+    let mut changing = vec![];
+    for (i, fact) in Fact::of_inputs(graph)?.into_iter().enumerate().skip(1) {
+        let symbols = graph.input_fact(i)?.shape.volume().symbols();
+        if symbols.contains(past) || symbols.contains(new) {
+            changing.push(fact.to_string());
+        }
+    }
+    ensure!(
+        changing.is_empty(),
+        "inputs that are no caches that tract can keep: {}",
+        changing.join("; ")
+    );
+    Ok(())
+}
+
 impl CausalRunnable {
-    /// The compiled network, whose only input is the tokens.
+    /// The compiled network, whose inputs are the tokens and the context.
     pub fn runnable(&self) -> &Runnable {
         &self.runnable
     }
 
-    /// A session that has read nothing.
+    /// A session that has read nothing, in a context.
     ///
     /// # Errors
-    /// When tract can't make a state.
-    pub fn session(self: &Arc<Self>) -> Result<Session> {
-        let state = guarded(Stage::Run, || self.runnable.plan.spawn())?;
-        Ok(Session { runnable: Arc::clone(self), state, length: 0 })
+    /// With [`Stage::Run`], when the context's number, types or sizes are not the model's, or tract
+    /// can't make a state; with [`Stage::Symbol`], when an assertion forbids its sizes.
+    pub fn session(self: &Arc<Self>, context: Vec<Tensor>) -> Result<Session> {
+        let context: Vec<_> = context.into_iter().map(Arc::new).collect();
+        let state = guarded(Stage::Run, || {
+            let token = Tensor::zero::<i64>(&[1, 1])?;
+            self.check(&inputs(token, &context), 0)?;
+            self.runnable.plan.spawn()
+        })?;
+        Ok(Session { runnable: Arc::clone(self), context, state, length: 0 })
     }
 
     /// How many tokens a text may have, by the model's assertions; None where they don't say.
@@ -90,8 +115,11 @@ impl CausalRunnable {
     /// When tract can't evaluate one.
     pub fn max_length(&self) -> Result<Option<usize>> {
         guarded(Stage::Symbol, || {
-            let one = Tensor::zero::<i64>(&[1, 1])?;
-            let fits = |length: usize| self.check(&one, length - 1).is_ok();
+            let signature = &self.runnable.signature;
+            let fits = |length: i64| {
+                let values = SymbolValues::default().with(&self.new, 1);
+                signature.check_values(&values.with(&self.past, length - 1)).is_ok()
+            };
             let (mut allowed, mut beyond) = (0, UNBOUNDED);
             if fits(beyond) {
                 return Ok(None);
@@ -100,14 +128,14 @@ impl CausalRunnable {
                 let middle = allowed.midpoint(beyond);
                 *(if fits(middle) { &mut allowed } else { &mut beyond }) = middle;
             }
-            Ok(Some(allowed))
+            Ok(Some(usize::try_from(allowed)?))
         })
     }
 
     /// The symbols' values where so many tokens were read before these.
-    fn check(&self, tokens: &Tensor, past: usize) -> anyhow::Result<SymbolValues> {
+    fn check(&self, inputs: &[TValue], past: usize) -> anyhow::Result<SymbolValues> {
         let signature = &self.runnable.signature;
-        let mut symbols = signature.bind(std::slice::from_ref(tokens))?;
+        let mut symbols = signature.bind(inputs)?;
         symbols.set(&self.past, i64::try_from(past)?);
         signature.check_values(&symbols)?;
         Ok(symbols)
@@ -130,10 +158,11 @@ impl Session {
         let (read, before) = (tokens.len(), self.length);
         let outcome = runnable.runnable.workers.compute(|| {
             guarded(Stage::Run, || {
-                let symbols = runnable.check(&tokens, before)?;
+                let inputs = inputs(tokens, &self.context);
+                let symbols = runnable.check(&inputs, before)?;
                 // tract keeps the scenario of the turn before.
                 self.state.turn_state.scenario = None;
-                let outputs = self.state.run(tvec!(tokens.into_tvalue()))?;
+                let outputs = self.state.run(inputs)?;
                 let scores = outputs.into_iter().next().context("no output")?;
                 to_plain(scores.into_tensor(), &symbols)
             })
@@ -172,6 +201,12 @@ impl Session {
             Ok(())
         })
     }
+}
+
+/// What tract is given for tokens and a context.
+fn inputs(tokens: Tensor, context: &[Arc<Tensor>]) -> TVec<TValue> {
+    let context = context.iter().cloned().map(IntoTValue::into_tvalue);
+    std::iter::once(tokens.into_tvalue()).chain(context).collect()
 }
 
 /// Cuts the tensors of a cache to their first `length` tokens.

@@ -1,6 +1,7 @@
 //! Checks the inputs of a call against the model's facts before tract sees them, so that an error
 //! names the input, the axis and the symbol.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use anyhow::{anyhow, bail, ensure};
@@ -92,10 +93,11 @@ impl Signature {
     }
 
     /// As `check`, whatever the model asserts of its symbols.
-    pub fn bind(&self, tensors: &[Tensor]) -> anyhow::Result<SymbolValues> {
+    pub fn bind<T: Borrow<Tensor>>(&self, tensors: &[T]) -> anyhow::Result<SymbolValues> {
         self.check_count(tensors.len())?;
         let mut bound = vec![None; self.symbols.len()];
         for (i, (input, tensor)) in self.inputs.iter().zip(tensors).enumerate() {
+            let tensor = tensor.borrow();
             input.check_type(tensor)?;
             for (axis, (size, &got)) in input.sizes.iter().zip(tensor.shape()).enumerate() {
                 match size {
@@ -136,9 +138,9 @@ impl Signature {
     }
 
     /// The symbols' values, once the sizes that are expressions over them fit the tensors.
-    fn bind_symbols(
+    fn bind_symbols<T: Borrow<Tensor>>(
         &self,
-        tensors: &[Tensor],
+        tensors: &[T],
         bound: &[Option<Binding>],
     ) -> anyhow::Result<SymbolValues> {
         let mut values = SymbolValues::default();
@@ -151,6 +153,7 @@ impl Signature {
             }
         }
         for (input, tensor) in self.inputs.iter().zip(tensors) {
+            let tensor = tensor.borrow();
             for (axis, (size, &got)) in input.sizes.iter().zip(tensor.shape()).enumerate() {
                 if let Size::Expression(expression) = size
                     && !agrees(expression, i64::try_from(got)?, &mut values)

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 use torchtract_engine as engine;
 
 use crate::array::{from_tensor, to_tensor};
@@ -38,8 +38,22 @@ impl CausalRunnable {
         nodes(py, call(py, || self.0.runnable().nodes())?)
     }
 
-    fn session(&self, py: Python<'_>) -> PyResult<Session> {
-        Ok(Session(Mutex::new(call(py, || self.0.session())?)))
+    /// What a session is given before its first token: all inputs but the tokens.
+    fn context<'py>(&self, py: Python<'py>) -> PyResult<Vec<FactTuple<'py>>> {
+        Ok(facts(py, self.0.runnable().inputs())?.split_off(1))
+    }
+
+    #[pyo3(signature = (*context))]
+    fn session(&self, py: Python<'_>, context: &Bound<'_, PyTuple>) -> PyResult<Session> {
+        let context = self
+            .0
+            .runnable()
+            .inputs()
+            .skip(1)
+            .zip(context)
+            .map(|(fact, array)| to_tensor(&fact.name, &array))
+            .collect::<PyResult<_>>()?;
+        Ok(Session(Mutex::new(call(py, || self.0.session(context))?)))
     }
 }
 

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from torchtract.errors import CaptureError
+from torchtract.errors import CaptureError, FormatError
 from torchtract.export import TractNNEF, export_model_to_nnef
 from torchtract.llm.exporter.attention import attention_whole
 from torchtract.llm.exporter.cached import CachedModel
-from torchtract.llm.exporter.files import MODEL_NAME, texts_of, write_texts
+from torchtract.llm.exporter.encoder_decoder import CachedDecoder, start_token
+from torchtract.llm.exporter.files import ENCODER_NAME, MODEL_NAME, texts_of, write_texts
 from torchtract.llm.exporter.lora import is_adapted, with_adapter, without_peft
 from torchtract.llm.exporter.quantized import (
     Formats,
@@ -62,18 +63,22 @@ def export(
     check_io_tolerance: str | None = None,
     compression_level: int | None = None,
 ) -> Path:
-    """Writes a causal language model with its caches, for `torchtract.llm.load`.
+    """Writes a language model with its caches, for `torchtract.llm.load`.
 
     The file has inputs `input_ids`, `[1, S]`, and for each layer keys and values, `[1, heads, P,
     features]`; outputs `logits`, and all keys and values, `[1, heads, P + S, features]`. P and S
     are free: P = 0 reads a prompt, S = 1 goes on by a token.
+
+    An encoder-decoder becomes two files. That of the encoder has an input `input_ids`, `[1, T]`,
+    and for each layer of the decoder keys and values of that text, `[1, heads, T, features]`, which
+    the decoder's file has as more inputs.
 
     Args:
         model: a model of transformers or peft; a folder in the format of Hugging Face (config.json,
             safetensors, tokenizer.json); or a name there whose files are in the cache. Nothing is
             downloaded.
         path: a folder for the model and its tokenizer, or `.nnef.tgz` or `.nnef.tar` for the
-            model alone.
+            model alone, unless it is an encoder-decoder.
         logits: `last`, those of what follows the last token, or `all`, of what follows each.
         max_length: of a text, in tokens; by default the model's `max_position_embeddings`.
         dtype: `torch.float32` or `torch.float16`, of weights and activations. By default that of
@@ -119,14 +124,19 @@ def export(
         model = without_peft(model, merge_adapter)
     texts = texts_of(model, tokenizer) if is_folder(path) else {}
     network, loads = _read(model, dtype, trust_remote_code, check_io or adapter is not None)
+    if network.config.is_encoder_decoder and not is_folder(path):
+        raise FormatError(
+            f"{path}: {type(network).__name__} becomes two files, an encoder and a decoder; give "
+            "a folder."
+        )
     if adapter is not None:
         network = with_adapter(network, adapter, merge_adapter)
     longest = _longest(network, max_length)
-    module = CachedModel(network, logits)
+    module = (CachedDecoder if network.config.is_encoder_decoder else CachedModel)(network, logits)
     weights = weights_to_quantize(network, quantize, loads)
     target = TractNNEF(
         version=version,
-        dynamic_axes=_axes(module.input_names),
+        dynamic_axes=module.axes,
         check_io=check_io,
         check_io_tolerance=check_io_tolerance or _usual_tolerance(network),
         check_sizes=_near_the_end(module, longest),
@@ -138,7 +148,7 @@ def export(
         stack.enter_context(steady_frequencies(network, longest))
         stack.enter_context(evaluated(module))
         if check_io:
-            expected = _expected(own, network, longest)
+            expected = _expected(own, module, longest)
         stack.enter_context(attention_whole(network))
         _log_errors(weights)
         if check_io:
@@ -149,7 +159,13 @@ def export(
         file = unfinished / MODEL_NAME if is_folder(path) else unfinished
         shown_loads = stack.enter_context(shown(network, loads))
         shown_loads = {f"model.{name}": load for name, load in shown_loads.items()}
-        _write(module, file, replace(target, weights=shown_loads), longest, compression_level)
+        target = replace(target, weights=shown_loads)
+        _write(module, file, target, longest, compression_level)
+        if isinstance(module, CachedDecoder):
+            encoder = unfinished / ENCODER_NAME
+            _write_encoder(module, encoder, target, _longest(network, None), compression_level)
+        if check_io:
+            check_session(file, module, longest, target.check_io_tolerance)
     return path
 
 
@@ -160,7 +176,7 @@ def _write(
     longest: int | None,
     compression_level: int | None,
 ) -> None:
-    """Write a model and check it."""
+    """Write a model and check it at several sizes."""
     export_model_to_nnef(
         model=module,
         args=module.example(_PAST, _TOKENS),
@@ -168,17 +184,44 @@ def _write(
         inference_target=target,
         input_names=module.input_names,
         output_names=module.output_names,
-        custom_extensions=_assertions(longest),
+        custom_extensions=_assertions(module, longest),
         compression_level=compression_level,
     )
-    if target.check_io:
-        check_session(file, module, longest, target.check_io_tolerance)
 
 
-def _expected(own: Any, network: PreTrainedModel, longest: int | None) -> torch.Tensor:
+def _write_encoder(
+    module: CachedDecoder,
+    file: Path,
+    target: TractNNEF,
+    longest: int | None,
+    compression_level: int | None,
+) -> None:
+    """Write the other half of a model, and check it at several sizes."""
+    bound = [] if longest is None else [f"tract_assert T < {longest + 1}"]
+    target = replace(
+        target,
+        dynamic_axes={"input_ids": {1: "T"}},
+        check_sizes=[] if longest is None else [{"T": longest}],
+        specific_properties={},
+    )
+    with evaluated(module.encoder):
+        export_model_to_nnef(
+            model=module.encoder,
+            args=(module.encoder.example(),),
+            file_path_export=file,
+            inference_target=target,
+            input_names=["input_ids"],
+            output_names=module.context_names,
+            custom_extensions=["tract_assert T >= 1", *bound],
+            compression_level=compression_level,
+        )
+
+
+def _expected(own: Any, module: CachedModel, longest: int | None) -> torch.Tensor:
     """What the user's model gives; that in memory, where it is a folder or in another type."""
+    network = module.model
     same = is_adapted(own) or (isinstance(own, PreTrainedModel) and own.dtype == network.dtype)
-    return logits_of(own if same else network, longest)
+    return logits_of(own if same else network, module, longest)
 
 
 def _usual_tolerance(model: PreTrainedModel) -> str:
@@ -216,15 +259,14 @@ def _longest(model: PreTrainedModel, asked: int | None) -> int | None:
     return asked
 
 
-def _axes(inputs: Sequence[str]) -> dict[str, dict[int, str]]:
-    return {name: {2: "P"} if i else {1: "S"} for i, name in enumerate(inputs)}
-
-
-def _assertions(longest: int | None) -> list[str]:
+def _assertions(module: CachedModel, longest: int | None) -> list[str]:
     """Which lengths there are: tract needs a scenario for each way to read."""
     bound = [] if longest is None else [f"S+P < {longest + 1}"]
     scenarios = ["tg: S==1", "pp: P==0", "chunk: P>=1"]
-    return [f"tract_assert {line}" for line in ("P >= 0", "S >= 1", *bound, *scenarios)]
+    return [
+        f"tract_assert {line}"
+        for line in ("P >= 0", "S >= 1", *bound, *module.assertions, *scenarios)
+    ]
 
 
 def _near_the_end(module: CachedModel, longest: int | None) -> list[dict[str, int]]:
@@ -232,7 +274,8 @@ def _near_the_end(module: CachedModel, longest: int | None) -> list[dict[str, in
     if longest is None or longest < 2 or module.bytes_of_caches(longest) > _MOST_BYTES:
         return []
     few = min(longest - 1, _TOKENS - 1)
-    return [{"P": longest - 1, "S": 1}, {"P": longest - few, "S": few}]
+    told = {"T": 1} if isinstance(module, CachedDecoder) else {}
+    return [{"P": longest - 1, "S": 1, **told}, {"P": longest - few, "S": few, **told}]
 
 
 def _log_errors(weights: Sequence[QuantizedWeight]) -> None:
@@ -249,4 +292,7 @@ def _properties(model: PreTrainedModel, logits: str, longest: int | None) -> dic
         "logits": logits,
         "max_length": longest,
     }
+    if model.config.is_encoder_decoder:
+        told["decoder_start_token_id"] = start_token(model)
+        told["max_prompt_length"] = _longest(model, None)
     return {LANGUAGE_MODEL: json.dumps(told)}

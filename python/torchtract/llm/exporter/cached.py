@@ -13,7 +13,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from torchtract.errors import CaptureError
 
-__all__ = ["CachedModel"]
+__all__ = ["CachedModel", "GrowingCache", "cache_option"]
 
 
 class CachedModel(torch.nn.Module):
@@ -23,19 +23,21 @@ class CachedModel(torch.nn.Module):
         input_names: `input_ids`, and `in_cache_key_0`, `in_cache_value_0` and so on.
         output_names: `logits`, and `out_cache_key_0` and so on.
         empty_caches: those before the first token.
+        axes: by input's name, which of its axes are free, and the symbols of these.
+        assertions: of the symbols, beside those of any cache.
     """
 
     def __init__(self, model: PreTrainedModel, logits: str) -> None:
         super().__init__()
         self.model = model
+        self.assertions: list[str] = []
         self._kept = {"last": 1, "all": 0}[logits]
-        takes = inspect.signature(model.forward).parameters
-        self._takes_cache = "cache" if "cache" in takes else "past_key_values"
         self.empty_caches = self._empty_caches()
         layers = range(len(self.empty_caches) // 2)
         names = [f"cache_{kind}_{i}" for i in layers for kind in ("key", "value")]
         self.input_names = ["input_ids", *(f"in_{name}" for name in names)]
         self.output_names = ["logits", *(f"out_{name}" for name in names)]
+        self.axes = {name: {2: "P"} if i else {1: "S"} for i, name in enumerate(self.input_names)}
         self.training = model.training
 
     def forward(self, input_ids: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
@@ -49,9 +51,12 @@ class CachedModel(torch.nn.Module):
             Scores `[1, 1, vocabulary]` of what may follow the last token, or `[1, S, vocabulary]`
             of what may follow each; and the caches, of length `P + S`.
         """
-        cache = _GrowingCache(caches)
-        options = {self._takes_cache: cache, "use_cache": True, "logits_to_keep": self._kept}
-        return self.model(input_ids, **options).logits, *cache.tensors()
+        logits, cache = self._read(input_ids, caches, logits_to_keep=self._kept)
+        return logits, *cache.tensors()
+
+    def begin(self) -> tuple[Tensor, ...]:
+        """What `forward` is given beside the first tokens."""
+        return tuple(self.empty_caches)
 
     def _empty_caches(self) -> list[Tensor]:
         """Keys and values of no tokens.
@@ -61,7 +66,7 @@ class CachedModel(torch.nn.Module):
         """
         try:
             with torch.no_grad():
-                cache = self._read(torch.zeros(1, 2, dtype=torch.long), ())
+                _, cache = self._read(torch.zeros(1, 2, dtype=torch.long), ())
             cache.check()
         except Exception as error:
             raise CaptureError(
@@ -82,7 +87,7 @@ class CachedModel(torch.nn.Module):
         """Arguments of `forward`: random tokens, and the caches of others."""
         ids = self.tokens(past + tokens)
         with torch.no_grad():
-            cache = self._read(ids[:, :past], ())
+            _, cache = self._read(ids[:, :past], ())
         return ids[:, past:], *cache.tensors()
 
     def bytes_of_caches(self, length: int) -> int:
@@ -93,13 +98,21 @@ class CachedModel(torch.nn.Module):
             for batch, heads, _, features in [cache.shape]
         )
 
-    def _read(self, ids: Tensor, caches: Sequence[Tensor]) -> _GrowingCache:
-        cache = _GrowingCache(caches)
-        self.model(ids, **{self._takes_cache: cache, "use_cache": True})
-        return cache
+    def _read(
+        self, ids: Tensor, caches: Sequence[Tensor], **options: Any
+    ) -> tuple[Tensor, GrowingCache]:
+        cache = GrowingCache(caches)
+        options |= {cache_option(self.model): cache, "use_cache": True}
+        return self.model(ids, **options).logits, cache
 
 
-class _GrowingCache(Cache):
+def cache_option(model: PreTrainedModel) -> str:
+    """The name by which a model takes a cache, which depends on transformers' version."""
+    takes = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in takes else "past_key_values"
+
+
+class GrowingCache(Cache):
     """Keys and values of all tokens, also where a layer sees only the last few.
 
     Those of transformers take another way while they are empty, and sliding ones forget; here the

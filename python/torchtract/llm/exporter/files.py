@@ -10,11 +10,11 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from torchtract.errors import FormatError
-from torchtract.llm.folder import MODEL_NAMES
+from torchtract.llm.folder import ENCODER_NAMES, MODEL_NAMES
 
-__all__ = ["MODEL_NAME", "texts_of", "write_texts"]
+__all__ = ["ENCODER_NAME", "MODEL_NAME", "texts_of", "write_texts"]
 
-MODEL_NAME = MODEL_NAMES[0]
+MODEL_NAME, ENCODER_NAME = MODEL_NAMES[0], ENCODER_NAMES[0]
 
 _TOKENIZER = "tokenizer.json"
 _BESIDES = (

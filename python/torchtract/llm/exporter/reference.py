@@ -10,6 +10,7 @@ from torchtract.check.compare import compare, tolerance_for
 from torchtract.check.trial import to_numpy
 from torchtract.errors import CaptureError
 from torchtract.llm.exporter.cached import CachedModel
+from torchtract.llm.exporter.encoder_decoder import CachedDecoder
 from torchtract.llm.exporter.source import evaluated
 
 __all__ = ["check_alike", "logits_of"]
@@ -18,10 +19,20 @@ __all__ = ["check_alike", "logits_of"]
 _LENGTH = 13
 
 
-def logits_of(model: Any, longest: int | None) -> torch.Tensor:
-    """What the user's own model gives behind some tokens, read at once and without a cache."""
+def logits_of(model: Any, module: CachedModel, longest: int | None) -> torch.Tensor:
+    """What the user's own model gives behind some tokens, read at once and without a cache.
+
+    Args:
+        model: the user's.
+        module: what is exported of it.
+        longest: of a text.
+    """
+    ids = _ids(model, longest)
+    told: dict[str, torch.Tensor] = {"input_ids": ids}
+    if isinstance(module, CachedDecoder):
+        told = {"input_ids": module.encoder.example(), "decoder_input_ids": ids}
     with evaluated(model), torch.no_grad():
-        logits: torch.Tensor = model(_ids(model, longest), use_cache=False).logits[0, -1]
+        logits: torch.Tensor = model(**told, use_cache=False).logits[0, -1]
     return logits
 
 
@@ -35,7 +46,7 @@ def check_alike(
     """
     ids = _ids(module.model, longest)
     with torch.no_grad():
-        logits = to_numpy(module(ids, *module.empty_caches)[0][0, -1])
+        logits = to_numpy(module(ids, *module.begin())[0][0, -1])
     found = compare(logits, to_numpy(expected), tolerance_for(level, logits.dtype))
     if not found.ok:
         raise CaptureError(

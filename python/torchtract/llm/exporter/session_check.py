@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from torchtract.check.compare import compare, tolerance_for
 from torchtract.check.trial import to_numpy
 from torchtract.errors import MismatchError
 from torchtract.llm.exporter.cached import CachedModel
+from torchtract.llm.exporter.encoder_decoder import CachedDecoder
+from torchtract.llm.exporter.files import ENCODER_NAME
 from torchtract.runtime import load
 
 __all__ = ["check_session"]
@@ -25,12 +28,12 @@ def check_session(file: Path, module: CachedModel, longest: int | None, toleranc
         EngineError: tract can't keep the model's caches, or fails.
         MismatchError: it gives other numbers.
     """
-    session = load(file).causal().session()
+    session = load(file).causal().session(_context(file, module))
     ids = module.tokens(min(sum(_PIECES), longest or sum(_PIECES)))
     for piece in ids[0].split(_pieces(ids.shape[1])):
         actual = session.push(piece.numpy())
         with torch.no_grad():
-            logits = module(ids[:, : session.length], *module.empty_caches)[0][0, -1]
+            logits = module(ids[:, : session.length], *module.begin())[0][0, -1]
         level = tolerance_for(tolerance, to_numpy(logits).dtype)
         found = compare(actual, logits.float().numpy(), level)
         if not found.ok:
@@ -43,6 +46,14 @@ def check_session(file: Path, module: CachedModel, longest: int | None, toleranc
                 max_rel=found.max_rel,
                 index=found.index,
             )
+
+
+def _context(file: Path, module: CachedModel) -> dict[str, np.ndarray]:
+    """What tract makes of the encoder's text, where there is an encoder."""
+    if not isinstance(module, CachedDecoder):
+        return {}
+    encoder = load(file.with_name(ENCODER_NAME)).compile()
+    return encoder.run({"input_ids": module.encoder.example().numpy()})
 
 
 def _pieces(tokens: int) -> list[int]:

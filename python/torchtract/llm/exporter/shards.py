@@ -15,10 +15,11 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from torchtract.errors import CaptureError
+from torchtract.llm.exporter.source import class_of
 
 __all__ = ["Load", "Shard", "model_without_weights", "shown"]
 
@@ -96,7 +97,7 @@ def model_without_weights(
             return None
         dtype = dtype or torch.float32
         with no_init_weights():
-            model = AutoModelForCausalLM.from_config(
+            model = class_of(config).from_config(
                 config, dtype=dtype, trust_remote_code=trust_remote_code
             )
         model.tie_weights()

@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from torchtract.errors import CaptureError
 
-__all__ = ["DTYPES", "evaluated", "read_model"]
+__all__ = ["DTYPES", "class_of", "evaluated", "read_model"]
 
 DTYPES = (torch.float32, torch.float16)
 """What a model's weights and activations can be."""
@@ -36,8 +42,7 @@ def read_model(
         trust_remote_code: whether Python code in the folder may run.
 
     Raises:
-        CaptureError: there is no such model, it is no causal language model, or tensors of it are
-            missing.
+        CaptureError: there is no such model, it is no language model, or tensors of it are missing.
     """
     if isinstance(source, PreTrainedModel):
         if dtype is None and source.dtype not in DTYPES:
@@ -54,16 +59,19 @@ def read_model(
     model: PreTrainedModel
     told: dict[str, Any]
     try:
-        model, told = AutoModelForCausalLM.from_pretrained(
+        config = AutoConfig.from_pretrained(
+            where, local_files_only=True, trust_remote_code=trust_remote_code
+        )
+        model, told = class_of(config).from_pretrained(
             where,
             dtype=dtype or torch.float32,
             output_loading_info=True,
             local_files_only=True,
             trust_remote_code=trust_remote_code,
-        )  # type: ignore[misc]
+        )
     except Exception as error:
         raise CaptureError(
-            f"{where}: can't be read as a causal language model: {_first_lines(error)}"
+            f"{where}: can't be read as a language model: {_first_lines(error)}"
         ) from error
     lacking = {*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])}
     if lacking:
@@ -73,6 +81,11 @@ def read_model(
             "it?"
         )
     return model
+
+
+def class_of(config: PretrainedConfig) -> Any:
+    """What reads a model that generates text, by its configuration."""
+    return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
 
 @contextmanager
