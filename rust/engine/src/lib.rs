@@ -21,6 +21,7 @@ mod position;
 mod profile;
 mod pulse;
 mod runnable;
+mod scan_sizes;
 mod stream;
 mod symbol;
 mod tensor;

@@ -17,6 +17,7 @@ use tract_core::prelude::{IntoArcTensor, IntoTValue, IntoTensor, OutletId, Symbo
 
 use crate::attention::faster;
 use crate::declutter::declutter;
+use crate::scan_sizes::tell_scans_sizes;
 
 /// What stands for each symbol where a kernel is chosen: sizes at which kernels pay.
 const TYPICAL: i64 = 64;
@@ -24,6 +25,7 @@ const TYPICAL: i64 = 64;
 /// The graph as this processor computes it best.
 pub(crate) fn optimized(mut graph: TypedModel) -> anyhow::Result<TypedModel> {
     declutter(&mut graph)?;
+    tell_scans_sizes(&mut graph)?;
     graph.optimize()?;
     pack_shared_weights(&mut graph)?;
     for id in 0..graph.nodes.len() {
