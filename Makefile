@@ -1,11 +1,13 @@
 # Everything is made inside the checkout: .venv/ (Python packages), target/ (Rust),
-# build/ (benchmark results), dist/ (wheels). Files named .venv/.<stage> record what is done.
+# build/ (benchmark results, a peer that needs other packages than ours), dist/ (wheels).
+# Files named .venv/.<stage> record what is done.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 BROWSER := build/browser/engine/engine.wasm
+LLM_PEER := build/peers/torch-to-nnef-llm
 # A CI machine must refuse a stale Cargo.lock, not repair it.
 LOCKED := $(if $(CI),--locked)
 
@@ -53,7 +55,7 @@ lint: $(VENV)/.dev ## check style, types, the native module's stub and Rust lint
 	@cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
 
 .PHONY: bench
-bench: $(VENV)/.bench $(VENV)/.release ## measure against the peers, release build; JSON in build/ (QUICK=1: two rounds)
+bench: $(VENV)/.bench $(VENV)/.bench-llm $(VENV)/.release ## measure against the peers, release build; JSON in build/ (QUICK=1: two rounds)
 	@echo "==> Benchmarks (10 to 20 minutes; leave the machine alone meanwhile)"
 	@$(BIN)/python -m pytest -v --no-header -W ignore --timeout=3600 tests/benchmarks/bench_*.py \
 	  --report-json=build/bench.json $(if $(QUICK),--quick)
@@ -114,6 +116,18 @@ $(VENV)/.packages: $(VENV)/.python pyproject.toml
 $(VENV)/.bench: $(VENV)/.packages
 	@echo "==> Installing what we measure against: torch-to-nnef, tract"
 	@$(BIN)/python -m pip install --quiet --group dev --group bench
+	@touch $@
+
+# torch-to-nnef-llm fails with our transformers, so it gets a folder with one that it works with.
+$(VENV)/.bench-llm: $(VENV)/.bench
+	@echo "==> Installing what we measure language models against: torch-to-nnef-llm"
+	@rm -rf $(LLM_PEER)
+	@$(BIN)/python -m pip install --quiet --target $(LLM_PEER) huggingface-hub==1.33.0 httpx==0.28.1
+	@$(BIN)/python -m pip install --quiet --target $(LLM_PEER) --upgrade --no-deps \
+	  torch-to-nnef-llm==0.24.12 transformers==5.16.0
+	@echo "==> Compiling llama.cpp (the first time 10 to 15 minutes)"
+	@$(BIN)/python -m pip install --quiet --group dev --group bench-llm \
+	  || echo "llama.cpp could not be compiled, which takes a C++ compiler: going on without it" >&2
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.packages

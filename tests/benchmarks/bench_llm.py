@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch.export import Dim
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 import torchtract as tt
-from benchmarks.measure import Samples, race
+from benchmarks.llm_exporters import OURS, PEER, TORCH_TO_NNEF_LLM, export
+from benchmarks.llm_runners import (
+    OfLlamaCpp,
+    OfOnnxruntime,
+    OfTransformers,
+    OfWheel,
+    in_llama_cpp,
+    in_onnxruntime,
+)
+from benchmarks.measure import Samples, alternate, race
 from benchmarks.report import Comparison, Report
+from llm.texts import trained_tokenizer, write_tokenizer
 from torchtract.llm.exporter.cached import CachedModel
 
 PROMPT = 512
@@ -32,6 +40,13 @@ CONFIG: dict[str, Any] = {
     "intermediate_size": 2048,
     "max_position_embeddings": 2048,
     "tie_word_embeddings": True,
+}
+# In float32 prompts are faster with flash attention and tokens without; with a cache of float16,
+# which is llama.cpp's default, both are faster with it.
+LLAMA_CPP = {
+    "llama.cpp": ("f32", False),
+    "llama.cpp, flash attention": ("f32", True),
+    "llama.cpp, q4_0": ("q4_0", True),
 }
 TOKENS = np.random.default_rng(0).integers(3, 32_000, PROMPT)
 
@@ -55,52 +70,21 @@ def files(llama: LlamaForCausalLM, tmp_path_factory: pytest.TempPathFactory) -> 
     }
 
 
-class OfTransformers:
-    """A text that transformers reads."""
+@pytest.fixture(scope="module")
+def gguf(
+    llama: LlamaForCausalLM, report: Report, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The same for llama.cpp, and nothing where that is not installed: it has to be compiled."""
+    if find_spec("llama_cpp") is None:
+        report.note("llama.cpp is left out: llama-cpp-python is not installed")
+        return {}
+    from benchmarks.gguf_file import write_gguf
 
-    def __init__(self, model: LlamaForCausalLM) -> None:
-        self._model = model
-        self._cache = DynamicCache(config=model.config)
-
-    def push(self, tokens: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            ids = torch.from_numpy(tokens)[None]
-            output = self._model(ids, cache=self._cache, use_cache=True, logits_to_keep=1)
-        logits: np.ndarray = output.logits[0, -1].numpy()
-        return logits
-
-
-class OfOnnxruntime:
-    """A text that onnxruntime reads, which is given what it gave."""
-
-    def __init__(self, network: onnxruntime.InferenceSession) -> None:
-        self._network = network
-        self._inputs = [given.name for given in network.get_inputs()]
-        self._outputs = [given.name for given in network.get_outputs()]
-        empty = np.zeros((1, CONFIG["num_key_value_heads"], 0, 64), np.float32)
-        self._caches = [onnxruntime.OrtValue.ortvalue_from_numpy(empty)] * len(self._inputs[1:])
-
-    def push(self, tokens: np.ndarray) -> np.ndarray:
-        ids = onnxruntime.OrtValue.ortvalue_from_numpy(tokens[None])
-        given = dict(zip(self._inputs, [ids, *self._caches], strict=True))
-        logits, *self._caches = self._network.run_with_ort_values(self._outputs, given)
-        found: np.ndarray = logits.numpy()[0, -1]
-        return found
-
-
-class OfWheel:
-    """A text that tract's own wheel reads, after tract's transform for language models."""
-
-    def __init__(self, file: Path) -> None:
-        import tract
-
-        model = tract.nnef().with_tract_transformers().load(file)
-        model.transform("transformers_detect_all")
-        self._state = model.into_runnable().spawn_state()
-
-    def push(self, tokens: np.ndarray) -> np.ndarray:
-        logits: np.ndarray = self._state.run([tokens[None]])[0].to_numpy()[0, -1]
-        return logits
+    folder = tmp_path_factory.mktemp("gguf")
+    files = {name: folder / f"{name}.gguf" for name in ("f32", "q4_0")}
+    for name, file in files.items():
+        write_gguf(llama, file, q4_0=name == "q4_0")
+    return files
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +108,6 @@ def onnx(llama: LlamaForCausalLM, tmp_path_factory: pytest.TempPathFactory) -> P
     return path
 
 
-def in_onnxruntime(file: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-
-
 @pytest.mark.parametrize("threads", [1, 2])
 def test_prompt_and_token(
     threads: int,
@@ -138,6 +116,7 @@ def test_prompt_and_token(
     llama: LlamaForCausalLM,
     files: dict[str, Path],
     onnx: Path,
+    gguf: dict[str, Path],
 ) -> None:
     torch.set_num_threads(threads)
     models = {name: tt.load(file).causal(threads=threads) for name, file in files.items()}
@@ -150,10 +129,19 @@ def test_prompt_and_token(
     }
     if threads == 1:
         begin["tract"] = lambda: OfWheel(files["f32"])
+    for name, (form, flash) in LLAMA_CPP.items() if gguf else ():
+        begin[name] = partial(
+            OfLlamaCpp, in_llama_cpp(gguf[form], threads, flash, f32_cache=form == "f32")
+        )
     texts = {name: new() for name, new in begin.items()}
     logits = {name: text.push(TOKENS) for name, text in texts.items()}
-    for name in logits.keys() - {"torchtract, q4_0"}:
-        np.testing.assert_allclose(logits[name], logits["transformers"], rtol=1e-3, atol=1e-3)
+    for name in logits:
+        if "q4_0" not in name:
+            # Flash attention takes part of the products in float16.
+            tolerance = 5e-3 if "flash" in name else 1e-3
+            np.testing.assert_allclose(
+                logits[name], logits["transformers"], rtol=tolerance, atol=tolerance
+            )
     told = f"{threads} thread{'s' if threads > 1 else ''}"
 
     one = TOKENS[:1]  # each makes all texts longer alike
@@ -182,11 +170,19 @@ def generate(begin: Callable[[], Any]) -> None:
 
 
 def compare(report: Report, what: str, seconds: dict[str, Samples]) -> None:
-    targets = {"transformers": 1.0, "onnxruntime": 1.0, "tract": 1.05}
-    for name, target in targets.items():
-        if name in seconds:
-            report.add(Comparison(what, seconds["torchtract"], seconds[name], target=target))
-    report.add(Comparison(what, seconds["torchtract, q4_0"], seconds["torchtract"]))
+    ours, small = "torchtract", "torchtract, q4_0"
+    pairs: list[tuple[str, str, float | None]] = [
+        (ours, "transformers", 1.0),
+        (ours, "onnxruntime", 1.0),
+        (ours, "tract", 1.05),
+        (ours, "llama.cpp", None),
+        (ours, "llama.cpp, flash attention", None),
+        (small, ours, None),
+        (small, "llama.cpp, q4_0", None),
+    ]
+    for name, peer, target in pairs:
+        if peer in seconds:
+            report.add(Comparison(what, seconds[name], seconds[peer], target=target))
 
 
 def test_size_of_the_file(report: Report, files: dict[str, Path]) -> None:
@@ -194,29 +190,37 @@ def test_size_of_the_file(report: Report, files: dict[str, Path]) -> None:
     report.add(Comparison("size of the file", small, large, unit="MB", target=1 / 4))
 
 
-EXPORT = """
-import sys, torch, torchtract.llm.exporter
-from torchtract import llm
-def peak():
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1e3
-with open("/proc/self/clear_refs", "w") as file:
-    file.write("5")  # the peak is that from here on
-before = peak()
-llm.export(sys.argv[1], sys.argv[2], check_io=False)
-print(peak() - before)
-"""
+@pytest.fixture(scope="module")
+def folder(llama: LlamaForCausalLM, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model as Hugging Face stores it, with some tokenizer."""
+    path = tmp_path_factory.mktemp("hf")
+    llama.save_pretrained(path, max_shard_size="100MB")
+    write_tokenizer(trained_tokenizer(), path)
+    return path
 
 
-def test_memory_of_exporting(report: Report, llama: LlamaForCausalLM, tmp_path: Path) -> None:
-    """Beside the largest of the weights, of which one at a time is in memory."""
-    llama.save_pretrained(tmp_path / "hf", max_shard_size="100MB")
-    command = [sys.executable, "-W", "ignore", "-c", EXPORT, str(tmp_path / "hf")]
-    done = subprocess.run(
-        [*command, str(tmp_path / "m.nnef.tar")], check=True, capture_output=True, text=True
+def test_export(report: Report, rounds: Callable[[int], int], folder: Path, tmp_path: Path) -> None:
+    if not PEER.exists():
+        pytest.skip("torch-to-nnef-llm is not installed, which make bench does")
+    names = (OURS, TORCH_TO_NNEF_LLM)
+    path = tmp_path / "exported"
+    costs = alternate({name: partial(export, name, folder, path) for name in names}, rounds(3))
+    seconds = [Samples(name, [cost.seconds for cost in costs[name]]) for name in names]
+    peak = [Samples(name, [cost.peak_mb for cost in costs[name]]) for name in names]
+    added = [Samples(name, [cost.added_mb for cost in costs[name]]) for name in names]
+    report.add(
+        Comparison("export of a language model", seconds[0], seconds[1]),
+        Comparison("peak memory", peak[0], peak[1], unit="MB"),
+        Comparison("of it by the export", added[0], added[1], unit="MB"),
     )
+
+
+def test_memory_of_exporting(
+    report: Report, llama: LlamaForCausalLM, folder: Path, tmp_path: Path
+) -> None:
+    """Beside the largest of the weights, of which one at a time is in memory."""
     weights = [weight.nbytes / 1e6 for weight in llama.parameters()]
-    taken = Samples("torchtract", [float(done.stdout)])
+    taken = Samples(OURS, [export(OURS, folder, tmp_path / "m").added_mb])
     report.add(
         Comparison(
             "memory of exporting from files",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ __all__ = ["conditions"]
 
 _PACKAGES = (
     *("torchtract", "torch-to-nnef", "tract", "onnxruntime", "torch", "torchvision"),
-    *("silero-vad", "numpy"),
+    *("silero-vad", "transformers", "numpy"),
 )
+_WHERE_INSTALLED = ("llama-cpp-python",)
 
 
 def conditions() -> dict[str, Any]:
@@ -30,8 +32,16 @@ def conditions() -> dict[str, Any]:
         "load before": round(psutil.getloadavg()[0], 1),  # of an idle machine 0.x
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in _PACKAGES},
+        "versions": {package: version(package) for package in _PACKAGES} | _versions_of_rest(),
     }
+
+
+def _versions_of_rest() -> dict[str, str]:
+    installed = {}
+    for package in _WHERE_INSTALLED:
+        with suppress(PackageNotFoundError):
+            installed[package] = version(package)
+    return installed
 
 
 def _processor() -> str:

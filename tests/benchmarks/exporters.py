@@ -5,23 +5,20 @@
 
 from __future__ import annotations
 
-import json
-import re
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.costs import Cost, cost_of, print_cost
 from benchmarks.models import Sample, sample
+from benchmarks.stand_in import write_stand_in
 
 __all__ = [
     "OURS",
     "OURS_FOR_0_21",
     "TORCH_TO_NNEF",
-    "Cost",
     "export",
     "target_of_torch_to_nnef",
 ]
@@ -30,52 +27,26 @@ OURS = "torchtract"
 OURS_FOR_0_21 = "torchtract, 0.21.13"
 TORCH_TO_NNEF = "torch-to-nnef"
 
-_TRACT_THAT_ONLY_TELLS_ITS_VERSION = "#!/bin/sh\necho 'tract 0.23.8'\n"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What an export took.
-
-    Attributes:
-        seconds: of the call, without imports and without making the model.
-        peak_mb: largest resident memory of its process, in 10^6 bytes.
-        added_mb: by how much the call raised that.
-    """
-
-    seconds: float
-    peak_mb: float
-    added_mb: float
-
 
 def export(exporter: str, path: Path, model: str = "vit") -> Cost:
     """Export a model of `benchmarks.models` by one of the exporters above to a `.nnef.tgz`."""
-    process = subprocess.run(
-        [sys.executable, "-m", "benchmarks.exporters", exporter, model, str(path)],
-        cwd=Path(__file__).parents[1],
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
-    return Cost(**json.loads(process.stdout.splitlines()[-1]))
+    return cost_of("benchmarks.exporters", exporter, model, path)
 
 
 def _main(exporter: str, model: str, path: Path) -> None:
     exported = sample(model)
     export_model_to_nnef, target = _EXPORTERS[exporter](exported, path.parent)
-    before_mb = _peak_mb()
-    started = time.perf_counter()
-    export_model_to_nnef(
-        model=exported.model,
-        args=(exported.input,),
-        file_path_export=path,
-        inference_target=target,
-        input_names=["input"],
-        output_names=["output"],
+    print_cost(
+        partial(
+            export_model_to_nnef,
+            model=exported.model,
+            args=(exported.input,),
+            file_path_export=path,
+            inference_target=target,
+            input_names=["input"],
+            output_names=["output"],
+        )
     )
-    seconds = time.perf_counter() - started
-    peak_mb = _peak_mb()
-    print(json.dumps(asdict(Cost(seconds, peak_mb, peak_mb - before_mb))))  # noqa: T201
 
 
 def _torchtract(exported: Sample, _: Path) -> tuple[Callable[..., object], Any]:
@@ -101,18 +72,14 @@ def target_of_torch_to_nnef(folder: Path, dynamic_axes: Mapping[str, Mapping[int
     """The peer's settings for an export without a check.
 
     Args:
-        folder: takes a stand-in for the binary of tract that the peer would download, though it
-            would run nothing.
+        folder: takes a stand-in for the binary of tract.
         dynamic_axes: as for its `TractNNEF`.
     """
     from torch_to_nnef import TractNNEF
 
-    binary = folder / "tract"
-    binary.write_text(_TRACT_THAT_ONLY_TELLS_ITS_VERSION)
-    binary.chmod(0o755)
     return TractNNEF(
         version="0.23.8",  # the newest that it knows
-        specific_tract_binary_path=binary,
+        specific_tract_binary_path=write_stand_in(folder),
         check_io=False,
         dynamic_axes={name: dict(axes) for name, axes in dynamic_axes.items()},
     )
@@ -123,16 +90,6 @@ _EXPORTERS = {
     OURS_FOR_0_21: _torchtract_for_0_21,
     TORCH_TO_NNEF: _torch_to_nnef,
 }
-
-
-def _peak_mb() -> float:
-    if sys.platform == "linux":
-        # A new process inherits its parent's ru_maxrss, but not this.
-        status = Path("/proc/self/status").read_text()
-        return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024 / 1e6
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
 
 
 if __name__ == "__main__":

@@ -92,15 +92,21 @@ class Report:
 
     conditions: Mapping[str, Any]
     comparisons: list[Comparison] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, *comparisons: Comparison) -> None:
         self.comparisons.extend(comparisons)
+
+    def note(self, text: str) -> None:
+        """Tell below the table what was left out of it."""
+        self.notes.append(text)
 
     def write(self, path: Path) -> None:
         """Write all of it as JSON."""
         rows = [comparison.to_dict() for comparison in self.comparisons]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"conditions": self.conditions, "comparisons": rows}, indent=2))
+        data = {"conditions": self.conditions, "comparisons": rows, "notes": self.notes}
+        path.write_text(json.dumps(data, indent=2))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = Table(
@@ -115,6 +121,7 @@ class Report:
         for comparison in self.comparisons:
             table.add_row(*comparison.cells())
         yield table
+        yield from map(Text, self.notes)
         for name, value in self.conditions.items():
             if isinstance(value, Mapping):
                 value = ", ".join(f"{package} {version}" for package, version in value.items())

@@ -8,7 +8,13 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-__all__ = ["CHAT_TEMPLATE", "CONFIG", "trained_tokenizer", "write_language_model"]
+__all__ = [
+    "CHAT_TEMPLATE",
+    "CONFIG",
+    "trained_tokenizer",
+    "write_language_model",
+    "write_tokenizer",
+]
 
 ROOT = Path(__file__).parents[2]
 SPECIAL_TOKENS = ["<|start|>", "<|end|>", "<|im_start|>", "<|im_end|>"]
@@ -49,6 +55,13 @@ def trained_tokenizer() -> Tokenizer:
     return tokenizer
 
 
+def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write it and the chat template as Hugging Face does."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(CONFIG), "utf-8")
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, "utf-8")
+
+
 def write_language_model(path: Path, tokenizer: Tokenizer, texts: Path, **options: Any) -> Path:
     """Exports a tiny Llama for a tokenizer, with a chat template, for texts of 1024 tokens.
 
@@ -64,7 +77,5 @@ def write_language_model(path: Path, tokenizer: Tokenizer, texts: Path, **option
     model = tiny("LlamaForCausalLM", vocab_size=400, max_position_embeddings=1024)
     model.generation_config.eos_token_id = tokenizer.token_to_id("<|im_end|>")
     texts.mkdir(exist_ok=True)
-    tokenizer.save(str(texts / "tokenizer.json"))
-    (texts / "tokenizer_config.json").write_text(json.dumps(CONFIG), "utf-8")
-    (texts / "chat_template.jinja").write_text(CHAT_TEMPLATE, "utf-8")
+    write_tokenizer(tokenizer, texts)
     return llm.export(model, path, tokenizer=texts, check_io=False, **options)
