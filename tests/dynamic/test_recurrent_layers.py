@@ -64,13 +64,13 @@ class LastState(nn.Module):
 class ForEach(nn.Module):
     """A layer over several sequences of each sample, as the two paths of a DPRNN are."""
 
-    def __init__(self, layer: type[nn.RNNBase], bidirectional: bool) -> None:
+    def __init__(self, layer: nn.Module) -> None:
         super().__init__()
-        self.layer = layer(6, 4, batch_first=True, bidirectional=bidirectional)
+        self.layer = layer
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y: torch.Tensor = self.layer(x.flatten(0, 1))[0]
-        return y.unflatten(0, x.shape[:2])
+        return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
 class Loop(nn.Module):
@@ -116,9 +116,13 @@ ROWS = [
     row("the last step", LastState(), X),
     row("the mean over time", Pooled(), X),
     row("behind a convolution", Convolved(), X),
-    row("LSTM over B times H", ForEach(nn.LSTM, False), floats("B", "H", "S", 6)),
-    row("GRU over B times H", ForEach(nn.GRU, True), floats("B", "H", "S", 6)),
-    row("RNN over 2 B", ForEach(nn.RNN, True), floats("B", 2, "S", 6)),
+    row("LSTM over B times H", ForEach(nn.LSTM(6, 4, batch_first=True)), floats("B", "H", "S", 6)),
+    row(
+        "GRU over B times H",
+        ForEach(nn.GRU(6, 4, batch_first=True, bidirectional=True)),
+        floats("B", "H", "S", 6),
+    ),
+    row("RNN over 2 B", ForEach(nn.RNN(6, 4, batch_first=True)), floats("B", 2, "S", 6)),
     row("LSTMCell", nn.LSTMCell(6, 4), floats("B", 6)),
     row("GRUCell", nn.GRUCell(6, 4), floats("B", 6), floats("B", 4)),
     row("RNNCell", nn.RNNCell(6, 4), floats("B", 6)),

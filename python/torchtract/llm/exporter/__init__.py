@@ -80,7 +80,8 @@ def export(
         path: a folder for the model and its tokenizer, or `.nnef.tgz` or `.nnef.tar` for the
             model alone, unless it is an encoder-decoder.
         logits: `last`, those of what follows the last token, or `all`, of what follows each.
-        max_length: of a text, in tokens; by default the model's `max_position_embeddings`.
+        max_length: of a text, in tokens; by default the model's `max_position_embeddings`. Of an
+            encoder-decoder, that of the decoder's text.
         dtype: `torch.float32` or `torch.float16`, of weights and activations. By default that of
             the model, and float32 of a folder or a name.
         quantize: how weights of linear layers and embeddings are stored, `q4_0` (4 bits a value
@@ -108,7 +109,8 @@ def export(
         CaptureError: there is no such model, tensors of it are missing, it can't be exported with
             a cache, or depends on sizes in a way that is told.
         UnsupportedOpError: calls in the model have no counterpart.
-        FormatError: the path can't be written, or the tokenizer's files can't be read.
+        FormatError: the path can't be written, is no folder though the model is an
+            encoder-decoder, or the tokenizer's files can't be read.
         MismatchError: tract gives other numbers than PyTorch. No file is left behind.
         ValueError: `logits`, `dtype`, `max_length` or `quantize` is something else.
     """
@@ -124,11 +126,7 @@ def export(
         model = without_peft(model, merge_adapter)
     texts = texts_of(model, tokenizer) if is_folder(path) else {}
     network, loads = _read(model, dtype, trust_remote_code, check_io or adapter is not None)
-    if network.config.is_encoder_decoder and not is_folder(path):
-        raise FormatError(
-            f"{path}: {type(network).__name__} becomes two files, an encoder and a decoder; give "
-            "a folder."
-        )
+    _check_room(path, network)
     if adapter is not None:
         network = with_adapter(network, adapter, merge_adapter)
     longest = _longest(network, max_length)
@@ -167,6 +165,14 @@ def export(
         if check_io:
             check_session(file, module, longest, target.check_io_tolerance)
     return path
+
+
+def _check_room(path: Path, model: PreTrainedModel) -> None:
+    if model.config.is_encoder_decoder and not is_folder(path):
+        raise FormatError(
+            f"{path}: {type(model).__name__} becomes two files, an encoder and a decoder; give a "
+            "folder."
+        )
 
 
 def _write(
