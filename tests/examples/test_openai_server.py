@@ -143,7 +143,7 @@ def test_a_conversation_is_not_read_again(client: OpenAI) -> None:
 
 def test_all_options(client: OpenAI, lm: LanguageModel) -> None:
     expected = lm.fork(
-        "Models", 2, max_new_tokens=40, temperature=2.0, top_p=0.9, top_k=30, seed=4, stop=["e"]
+        "Models", 2, max_new_tokens=40, temperature=0.9, top_p=0.9, top_k=30, seed=4, stop=["e"]
     )
 
     def choices(stream: bool) -> list[tuple[str, str | None]]:
@@ -152,7 +152,7 @@ def test_all_options(client: OpenAI, lm: LanguageModel) -> None:
             prompt="Models",
             n=2,
             max_tokens=40,
-            temperature=2.0,
+            temperature=0.9,
             top_p=0.9,
             seed=4,
             stop="e",
