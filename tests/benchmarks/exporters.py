@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.costs import Cost, cost_of, print_cost
 from benchmarks.models import Sample, sample
-from benchmarks.stand_in import write_stand_in
+from benchmarks.stand_in import VERSION, write_stand_in
 
 __all__ = [
     "OURS",
@@ -78,7 +78,7 @@ def target_of_torch_to_nnef(folder: Path, dynamic_axes: Mapping[str, Mapping[int
     from torch_to_nnef import TractNNEF
 
     return TractNNEF(
-        version="0.23.8",  # the newest that it knows
+        version=VERSION,
         specific_tract_binary_path=write_stand_in(folder),
         check_io=False,
         dynamic_axes={name: dict(axes) for name, axes in dynamic_axes.items()},

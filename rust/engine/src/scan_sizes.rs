@@ -13,6 +13,7 @@ use tract_core::prelude::{DatumType, OutletId, Symbol, TDim};
 
 /// Tells the loops of a graph, which is ready to be optimised, the sizes that they can't find.
 pub(crate) fn tell_scans_sizes(graph: &mut TypedModel) -> TractResult<()> {
+    let mut told = false;
     for id in 0..graph.nodes.len() {
         let Some(scan) = graph.node(id).op_as::<Scan>() else { continue };
         let symbols = untold(&scan.body)?;
@@ -27,10 +28,10 @@ pub(crate) fn tell_scans_sizes(graph: &mut TypedModel) -> TractResult<()> {
             let name = format!("{}.{symbol}", node.name);
             let fact = DatumType::U8.fact([TDim::from(symbol)]);
             let shape = fact.shape.clone();
-            let told = scan.body.add_source(&name, fact)?;
+            let size = scan.body.add_source(&name, fact)?;
             // The first, so that they are known where the other inputs are checked.
             scan.body.inputs.pop();
-            scan.body.inputs.insert(0, told);
+            scan.body.inputs.insert(0, size);
             scan.input_mapping.insert(0, InputMapping::Full);
             let zero =
                 patch.add_const(format!("{name}.zero"), tensor0(0u8).broadcast_into_rank(1)?)?;
@@ -41,8 +42,9 @@ pub(crate) fn tell_scans_sizes(graph: &mut TypedModel) -> TractResult<()> {
             patch.shunt_outside(graph, OutletId::new(id, slot), output)?;
         }
         patch.apply(graph)?;
+        told = true;
     }
-    graph.compact()
+    if told { graph.compact() } else { Ok(()) }
 }
 
 /// The symbols of a body's inputs of which none is an axis by itself.

@@ -13,7 +13,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from torchtract.errors import CaptureError
 
-__all__ = ["CachedModel", "GrowingCache", "cache_option"]
+__all__ = ["CachedModel", "GrowingCache", "cache_option", "random_tokens"]
 
 
 class CachedModel(torch.nn.Module):
@@ -79,9 +79,7 @@ class CachedModel(torch.nn.Module):
 
     def tokens(self, count: int) -> Tensor:
         """Random ones, `[1, count]`."""
-        vocabulary = self.model.config.get_text_config().vocab_size
-        generator = torch.Generator().manual_seed(0)
-        return torch.randint(vocabulary, (1, count), generator=generator)
+        return random_tokens(self.model, count, seed=0)
 
     def example(self, past: int, tokens: int) -> tuple[Tensor, ...]:
         """Arguments of `forward`: random tokens, and the caches of others."""
@@ -104,6 +102,13 @@ class CachedModel(torch.nn.Module):
         cache = GrowingCache(caches)
         options |= {cache_option(self.model): cache, "use_cache": True}
         return self.model(ids, **options).logits, cache
+
+
+def random_tokens(model: Any, count: int, seed: int) -> Tensor:
+    """Some of a model's tokens, `[1, count]`, always the same."""
+    vocabulary = model.config.get_text_config().vocab_size
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(vocabulary, (1, count), generator=generator)
 
 
 def cache_option(model: PreTrainedModel) -> str:

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import EncoderDecoderCache
 
 from torchtract.errors import CaptureError
-from torchtract.llm.exporter.cached import CachedModel, GrowingCache, cache_option
+from torchtract.llm.exporter.cached import CachedModel, GrowingCache, cache_option, random_tokens
 
 __all__ = ["CachedDecoder", "Encoder", "start_token"]
 
@@ -49,9 +49,7 @@ class Encoder(torch.nn.Module):
 
     def example(self) -> Tensor:
         """Random tokens, `[1, T]`."""
-        vocabulary = self.model.config.get_text_config().vocab_size
-        generator = torch.Generator().manual_seed(2)
-        return torch.randint(vocabulary, (1, _SOURCE), generator=generator)
+        return random_tokens(self.model, _SOURCE, seed=2)
 
 
 class CachedDecoder(CachedModel):

@@ -9,7 +9,7 @@ import torch
 from torchtract.check.compare import compare, tolerance_for
 from torchtract.check.trial import to_numpy
 from torchtract.errors import CaptureError
-from torchtract.llm.exporter.cached import CachedModel
+from torchtract.llm.exporter.cached import CachedModel, random_tokens
 from torchtract.llm.exporter.encoder_decoder import CachedDecoder
 from torchtract.llm.exporter.source import evaluated
 
@@ -57,6 +57,4 @@ def check_alike(
 
 
 def _ids(model: Any, longest: int | None) -> torch.Tensor:
-    vocabulary = model.config.get_text_config().vocab_size
-    generator = torch.Generator().manual_seed(1)
-    return torch.randint(vocabulary, (1, min(_LENGTH, longest or _LENGTH)), generator=generator)
+    return random_tokens(model, min(_LENGTH, longest or _LENGTH), seed=1)

@@ -29,11 +29,12 @@ def check_session(file: Path, module: CachedModel, longest: int | None, toleranc
         MismatchError: it gives other numbers.
     """
     session = load(file).causal().session(_context(file, module))
+    begin = module.begin()
     ids = module.tokens(min(sum(_PIECES), longest or sum(_PIECES)))
     for piece in ids[0].split(_pieces(ids.shape[1])):
         actual = session.push(piece.numpy())
         with torch.no_grad():
-            logits = module(ids[:, : session.length], *module.begin())[0][0, -1]
+            logits = module(ids[:, : session.length], *begin)[0][0, -1]
         level = tolerance_for(tolerance, to_numpy(logits).dtype)
         found = compare(actual, logits.float().numpy(), level)
         if not found.ok:
