@@ -10,7 +10,6 @@ mod fact;
 mod graph;
 mod guard;
 mod input;
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod kernels;
 mod lanes;
 mod load;

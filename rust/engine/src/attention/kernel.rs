@@ -7,7 +7,6 @@
 use std::ops::Range;
 
 use anyhow::{Context, ensure};
-use tract_core::internal::tract_ndarray::linalg::general_mat_mul;
 use tract_core::internal::tract_ndarray::{
     Array2, Array3, Array4, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut2, Axis, Ix2, Ix3, Ix4,
     SliceInfo, SliceInfoElem, s,
@@ -15,6 +14,7 @@ use tract_core::internal::tract_ndarray::{
 use tract_core::prelude::Tensor;
 use tract_linalg::routines::Func;
 
+use super::products;
 use crate::workers::map;
 
 /// Queries of a block, those of the heads that share keys counted each.
@@ -111,7 +111,7 @@ impl Block {
             let block = first..visible.end.min(first + KEYS);
             let mut products = products.slice_mut(s![.., ..block.len()]);
             let keys = keys.slice(s![block.clone(), ..]);
-            general_mat_mul(1.0, &queries, &keys.t(), 0.0, &mut products);
+            products::scores(&queries.view(), &keys, &mut products);
             self.mask(scores, inputs, &block, &mut products);
             softmax.add(products, &values.slice(s![block, ..]))?;
         }
@@ -204,7 +204,7 @@ impl Softmax {
             self.sums[i] = self.sums[i] * kept + exp_and_sum.run_with_params(row, largest)?;
             self.weighted.row_mut(i).mapv_inplace(|value| value * kept);
         }
-        general_mat_mul(1.0, &scores, values, 1.0, &mut self.weighted);
+        products::add_weighted(&scores.view(), values, &mut self.weighted.view_mut());
         Ok(())
     }
 
@@ -297,6 +297,8 @@ mod tests {
             check((1, 6, 2), (1, 600, 16), scores, None);
             check((1, 3, 3), (130, 513, 3), scores, None);
             check((1, 300, 1), (2, 9, 4), scores, None);
+            check((2, 8, 2), (2, 301, 19), scores, None);
+            check((1, 9, 1), (1, 301, 19), scores, None);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Attention as tract's operators for it are defined, in less time.
 
 mod kernel;
+mod products;
 
 use std::borrow::Cow;
 

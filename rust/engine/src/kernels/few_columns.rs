@@ -1,4 +1,4 @@
-//! A matrix kernel that tract has for WebAssembly, and does not choose (0.23.9).
+//! The kernel of few columns for WebAssembly, which tract has and does not choose.
 
 use tract_core::internal::inventory;
 use tract_core::prelude::DatumType;
