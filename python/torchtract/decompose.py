@@ -86,9 +86,14 @@ def _needs_work(node: torch.fx.Node) -> bool:
     return lowering_of(node.target, of_complex=_any_complex(tensors)) is None
 
 
-def _any_complex(tensors: Any) -> bool:
-    leaves = pytree.tree_leaves(tensors)
-    return any(isinstance(x, torch.Tensor) and x.is_complex() for x in leaves)
+def _any_complex(arguments: Any) -> bool:
+    """Whether there is a tensor of complex numbers, or their element type to make one of."""
+
+    def is_complex(leaf: Any) -> bool:
+        dtype = leaf.dtype if isinstance(leaf, torch.Tensor) else leaf
+        return isinstance(dtype, torch.dtype) and dtype.is_complex
+
+    return any(map(is_complex, pytree.tree_leaves(arguments)))
 
 
 def _table() -> Any:

@@ -111,6 +111,11 @@ REFUSED: tuple[Refused, ...] = (
     _refused("tract has no element type for torch.bfloat16", "bfloat16"),
     Refused("torch.bfloat16", frozenset(OPERATORS), frozenset({"bfloat16"}), some=True),
     # Arithmetic that tract does in another way.
+    _refused(
+        "it cuts off fractions of numbers",
+        "linspace.tensor_overload",
+        dtypes="int64 int32 uint8",
+    ),
     _refused("its divisions are not rounded in", "histc", dtypes="float64 float16"),
     _refused(
         "tract has no interpolation of torch.uint8",

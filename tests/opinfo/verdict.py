@@ -48,8 +48,8 @@ _UNSPECIFIED = frozenset(
     {"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"}
 )
 
-#: Operators that give places of elements in order, equal ones in any.
-_ORDERS = {"sort": 1, "argsort": 0}
+#: Operators that give places of elements, any of equal ones.
+_PLACES = {"sort": 1, "argsort": 0, "mode": 1}
 
 
 class Kind(str, Enum):
@@ -123,8 +123,8 @@ def judge(name: str, sample: Sample, expected: Sequence[torch.Tensor], export: E
             given = list(runnable.run(inputs).values())
         except EngineError as error:
             return Verdict(Kind.FAILED, f"{type(error).__name__}: {error}", seconds)
-    if name in _ORDERS and sample.tensors[0].dim() == 1:
-        given, expected = _in_order(sample.tensors[0], _ORDERS[name], given, expected)
+    if name in _PLACES and sample.tensors[0].dim() == 1:
+        given, expected = _at_places(sample.tensors[0], _PLACES[name], given, expected)
     if name in _MORE_EXACT and expected[0].dtype == torch.float64:
         expected = [_more_exact(name, sample.tensors[0], expected[0])]
     difference = _difference(name, given, expected)
@@ -157,7 +157,7 @@ def _difference(
     return ""
 
 
-def _in_order(
+def _at_places(
     x: torch.Tensor,
     output: int,
     given: Sequence[npt.NDArray[Any]],

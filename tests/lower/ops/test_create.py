@@ -92,6 +92,23 @@ def test_fixed_ranges() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_linspace_between_tensors(dtype: torch.dtype) -> None:
+    export_and_compare(
+        lambda x, n: (
+            torch.linspace(x[0], x[1], 9, dtype=dtype),
+            *(torch.linspace(x[0], 3, 8, dtype=dtype), torch.linspace(n, x[1], 1, dtype=dtype)),
+        ),
+        uniform(2),
+        torch.tensor(4),
+    )
+
+
+def test_linspace_of_integers_between_tensors_is_refused() -> None:
+    with pytest.raises(UnsupportedOpError, match=r"linspace.*cuts off fractions"):
+        export_and_compare(lambda x: torch.linspace(x, 3, 8, dtype=torch.int64), torch.tensor(4.3))
+
+
 @pytest.mark.parametrize("dtype", [None, torch.int32, torch.float32, torch.float16])
 def test_ranges_to_a_symbol(dtype: torch.dtype | None) -> None:
     export_and_compare(

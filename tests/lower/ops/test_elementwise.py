@@ -234,7 +234,7 @@ def test_scalar_tensor_does_not_widen_the_type() -> None:
 
 def test_bool_arithmetic() -> None:
     x, y = torch.tensor([True, True, False, False]), torch.tensor([True, False, True, False])
-    export_and_compare(lambda x, y: (x + y, x * y), x, y)
+    export_and_compare(lambda x, y: (x + y, x * y, torch.add(x, y, alpha=False)), x, y)
 
 
 def test_integers_beyond_float_precision() -> None:

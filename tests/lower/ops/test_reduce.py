@@ -86,6 +86,7 @@ def test_reductions_of_truth_values() -> None:
         lambda x: (
             *(x.sum(), x.sum(1), x.any(), x.all(1), x.any((0, 2)), x.prod(1), x.cumsum(1)),
             *(x.amax(1), x.amin(1), x.count_nonzero(1), x.float().mean(1)),
+            *(x.prod(1, dtype=torch.bool), (x | ~x).prod(1, dtype=torch.bool)),
         ),
         x,
     )

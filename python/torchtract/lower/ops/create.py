@@ -155,6 +155,29 @@ def linspace(b: Builder, start: Any, end: Any, steps: Any, dtype: Any = None) ->
     return b.constant(torch.linspace(start, end, steps, dtype=b.result.dtype))
 
 
+@lowers(aten.linspace.Tensor_Tensor, aten.linspace.Tensor_Scalar, aten.linspace.Scalar_Tensor)
+def linspace_between(
+    b: Builder, start: Operand, end: Operand, steps: Any, dtype: Any = None
+) -> Value:
+    """linspace.Tensor_Tensor(Tensor start, Tensor end, int steps, *, ScalarType? dtype=None)"""
+    dtype = b.result.dtype
+    require(
+        dtype.is_floating_point,
+        "it cuts off fractions of numbers between ends that are known only while running, and "
+        "tract's divisions are not rounded in the same way",
+    )
+    steps = static_int(steps, "its number of steps")
+    wide = torch.promote_types(dtype, torch.float32)
+    start, end = (b.cast(x, wide) for x in b.promote(start, end, dtype=dtype))
+    gap = b.binary("div", b.binary("sub", end, start), b.scalar(max(steps - 1, 1), wide))
+    gap = b.cast(b.cast(gap, dtype), wide)
+    place = torch.arange(steps, dtype=wide)
+    # From both ends, as PyTorch counts; a single number is the start.
+    ahead = b.binary("add", start, b.binary("mul", gap, b.constant(place)))
+    back = b.binary("sub", end, b.binary("mul", gap, b.constant(steps - 1 - place)))
+    return b.cast(b.where(b.constant(place < max(steps // 2, 1)), ahead, back), dtype)
+
+
 @lowers(aten.eye.default)
 def eye(b: Builder, n: Size, dtype: Any = None) -> Value:
     """eye(SymInt n, *, ScalarType? dtype=None) -> Tensor"""

@@ -257,9 +257,7 @@ def as_float(b: Builder, x: Value) -> Value:
 def add(b: Builder, x: Value, other: Operand, alpha: Operand = 1) -> Value:
     """add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor"""
     x, other = b.promote(x, other, dtype=b.result.dtype)
-    if x.dtype == torch.bool:
-        return b.binary("or", x, other)
-    return b.binary("add", x, _scaled(b, other, alpha))
+    return b.binary("or" if x.dtype == torch.bool else "add", x, _scaled(b, other, alpha))
 
 
 @lowers(aten.sub.Tensor, aten.sub.Scalar, aten.subtract.Tensor, aten.subtract.Scalar)

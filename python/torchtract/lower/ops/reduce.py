@@ -120,6 +120,8 @@ def _prod(b: Builder, x: Value, dim: Axes, keepdim: bool) -> Value:
     axes = _axes(x, dim)
     if _is_empty(x, axes):
         return b.full(1, b.result.dtype, b.result.shape)
+    if b.result.dtype == torch.bool:
+        return b.reduce("all_reduce", b.cast(x, torch.bool), axes, keepdim)
     return b.reduce("tract_core_product_reduce", _accumulated(b, x), axes, keepdim)
 
 
