@@ -8,6 +8,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 BROWSER := build/browser/engine/engine.wasm
 LLM_PEER := build/peers/torch-to-nnef-llm
+OPINFO := tests/opinfo/results
 # A CI machine must refuse a stale Cargo.lock, not repair it.
 LOCKED := $(if $(CI),--locked)
 
@@ -69,14 +70,14 @@ bench-browser: $(VENV)/.browser $(VENV)/.bench $(BROWSER) $(VENV)/.release ## me
 
 .PHONY: opinfo
 opinfo: $(VENV)/.dev $(VENV)/.bench ## try all samples of PyTorch's operators, in all types, and write docs/operators.md
-	@echo "==> PyTorch's samples through torchtract (hours; SAMPLES=20 tries so many of each)"
-	@$(BIN)/python -m pytest -q -n auto --timeout=3600 tests/opinfo --dtypes=all \
-	  --samples=$(or $(SAMPLES),0) --record=build/opinfo.json
+	@echo "==> PyTorch's samples through torchtract (hours; DTYPES=int64,bool of some types, SAMPLES=20 of each)"
+	@$(BIN)/python -m pytest -q -n auto --timeout=3600 tests/opinfo --dtypes=$(or $(DTYPES),all) \
+	  --samples=$(or $(SAMPLES),0) --record=$(OPINFO)/torchtract.json
 	@echo "==> two of each in float32 through torch-to-nnef, whose failures only count"
-	@-$(BIN)/python -m pytest -q -n auto --timeout=60 tests/opinfo --exporter=torch-to-nnef \
-	  --record=build/opinfo_torch_to_nnef.json
-	@cd tests && ../$(BIN)/python -m opinfo.page ../build/opinfo.json \
-	  ../build/opinfo_torch_to_nnef.json ../docs/operators.md
+	@-$(if $(DTYPES),true,$(BIN)/python -m pytest -q -n auto --timeout=60 tests/opinfo \
+	  --exporter=torch-to-nnef --record=$(OPINFO)/torch_to_nnef.json)
+	@cd tests && ../$(BIN)/python -m opinfo.page ../$(OPINFO)/torchtract.json \
+	  ../$(OPINFO)/torch_to_nnef.json ../docs/operators.md
 
 .PHONY: models
 models: $(VENV)/.bench $(VENV)/.dev ## export every model of the libraries, beside torch-to-nnef; writes docs/models.md

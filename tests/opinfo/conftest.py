@@ -41,7 +41,7 @@ class _Recorder:
         elif report.failed:
             reason = "it hung, or ended the process"
             self.record.add(
-                operator, dtype, {"counts": {"failed": 1}, "reasons": {"failed": reason}}
+                operator, dtype, {"counts": {"failed": 1}, "reason": reason, "seconds": []}
             )
 
     def pytest_sessionfinish(self) -> None:

@@ -1,8 +1,12 @@
-"""Counts of right, refused and wrong samples, by operator and element type, in a JSON file."""
+"""Counts of right, refused and wrong samples, by operator and element type, in a JSON file.
+
+What runs of other element types have counted stays in it: all of them take hours.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,24 +14,34 @@ from typing import Any, TypeAlias
 
 from opinfo.verdict import Verdict
 
-__all__ = ["Record", "summary"]
+__all__ = ["Record", "Summary", "summary"]
 
-#: How many samples became what, one reason for each, and the exports' seconds.
+#: How many samples became what, why the first that isn't right is not, and the seconds of exports.
 Summary: TypeAlias = dict[str, Any]
+
+# Of so many samples by default, and of the peer: medians of others are of other samples.
+_TIMED = 2
 
 
 def summary(verdicts: Iterable[Verdict]) -> Summary:
-    """Counts by kind, the first reason of each, and seconds of the exports."""
+    """Counts by kind, the first reason, and seconds of the first exports."""
     counts: dict[str, int] = {}
-    reasons: dict[str, str] = {}
+    reasons: list[str] = []
     seconds: list[float] = []
-    for verdict in verdicts:
+    for number, verdict in enumerate(verdicts):
         counts[verdict.kind.value] = counts.get(verdict.kind.value, 0) + 1
         if verdict.reason:
-            reasons.setdefault(verdict.kind.value, verdict.reason[:2000])
-        if verdict.seconds:
+            reasons.append(verdict.reason)
+        if verdict.seconds and number < _TIMED:
             seconds.append(round(verdict.seconds, 4))
-    return {"counts": counts, "reasons": reasons, "seconds": seconds}
+    return {"counts": counts, "reason": _short(reasons[0]) if reasons else "", "seconds": seconds}
+
+
+def _short(message: str) -> str:
+    """What follows the line of the call, without the advice."""
+    part = re.search(r"(?:, since |is refused, )(.*)", message.split("\nRewrite")[0], re.DOTALL)
+    text = " ".join((part[1] if part else message).split())
+    return text.split("is refused, since ")[-1].removeprefix("since ")[:200]
 
 
 @dataclass
@@ -41,11 +55,12 @@ class Record:
         self.summaries.setdefault(operator, {})[dtype] = counted
 
     def write(self, path: Path) -> None:
-        """Write all of it, operators in order."""
+        """Write all of it, a line for each operator, in order."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(dict(sorted(self.summaries.items())), indent=1))
+        rows = (f"{json.dumps(o)}: {json.dumps(row)}" for o, row in sorted(self.summaries.items()))
+        path.write_text("{\n" + ",\n".join(rows) + "\n}\n")
 
     @classmethod
     def read(cls, path: Path) -> Record:
-        """What an earlier run wrote."""
+        """What earlier runs wrote."""
         return cls(json.loads(path.read_text()))
