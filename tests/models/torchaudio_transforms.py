@@ -236,16 +236,10 @@ TRANSFORMS = (
     _add_noise(),
 )
 
-_BY_LENGTH_AS_FLOAT32 = "known only while running"  # ceil(float32), which integers don't give
 _LOOP_OVER_FRAMES = "needs the size to be 20"
 
 #: Transforms that are refused, and a part of the message that says why.
 REFUSED: Mapping[str, str] = {
-    "transforms.Resample(16000, 8000)": _BY_LENGTH_AS_FLOAT32,
-    "transforms.Resample(8000, 16000)": _BY_LENGTH_AS_FLOAT32,
-    "transforms.Resample(44100, 16000)": _BY_LENGTH_AS_FLOAT32,
-    "transforms.Resample(4, 3, resampling_method=sinc_interp_kaiser)": _BY_LENGTH_AS_FLOAT32,
-    "transforms.Speed(16000, 1.25)": _BY_LENGTH_AS_FLOAT32,
     # A loop over the batch.
     "transforms.Deemphasis": "needs the size to be 2",
     "transforms.Loudness(2000)": "needs the size to be 2",

@@ -66,7 +66,6 @@ REFUSED: tuple[Refused, ...] = (
     _refused("training=True changes the running statistics", "nn.functional.batch_norm", some=True),
     _refused("use_input_stats=True changes the running statistics", "nn.functional.instance_norm"),
     # What depends on data.
-    _refused("known only while running", "tensor_split", some=True),
     _refused("data-dependent expression", "tensor_split", some=True),
     _refused("its range depends on the data; give its range", "histogram histogramdd", some=True),
     _refused(

@@ -31,7 +31,10 @@ class Builder(Emitter):
 
     def scalar(self, number: Any, dtype: torch.dtype) -> Value:
         """A number as a rank-0 tensor; how many elements are not zero is counted anew."""
-        counted = self.counted(size_of(number))
+        number = size_of(number)
+        counted, measured = self.counted(number), self.measured(number)
+        if measured is not None:
+            return self.cast(measured, dtype)
         if counted is None:
             return super().scalar(number, dtype)
         ones = self.cast(self.cast(counted, torch.bool), torch.int64)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
-from torchtract.nnef import Argument, Dim, Graph, Operation
+from torchtract.nnef import Argument, Dim, Graph, Operation, Ref
 
 __all__ = ["depends_on_inputs", "settle_counts"]
 
@@ -19,19 +19,35 @@ def depends_on_inputs(graph: Graph, name: str) -> bool:
     return any(o.op == "tract_core_external" for o in needed)
 
 
-def settle_counts(graph: Graph) -> list[str]:
+def settle_counts(graph: Graph, counts: Set[str]) -> list[str]:
     """Declare the counts that the outputs need, and no others.
+
+    Args:
+        graph: finished but for this.
+        counts: all symbols that a run binds.
 
     Returns:
         Those on which sizes depend, though the outputs don't need the operation that binds them.
     """
     needed = _needed(graph, graph.outputs)
-    counts = {str(o.arguments[_BINDS]) for o in graph.operations if _BINDS in o.arguments}
-    bound = {str(o.arguments[_BINDS]) for o in needed if _BINDS in o.arguments}
+    bound = {symbol for o in needed for symbol in _bound_by(o)} & counts
     graph.symbols = [s for s in graph.symbols if s not in counts or s in bound]
-    sizes = _sizes([a for o in needed for a in o.arguments.values()])
-    words = {word for size in sizes for word in re.findall(r"\w+", size)}
-    return sorted((counts - bound) & words)
+    return sorted((counts - bound) & _words([a for o in needed for a in o.arguments.values()]))
+
+
+def _bound_by(operation: Operation) -> set[str]:
+    """The symbols that a run may bind where it comes to an operation, if no input binds them."""
+    if _BINDS in operation.arguments:
+        return {str(operation.arguments[_BINDS])}
+    bounds = [operation.arguments.get(bound) for bound in ("start", "end")]
+    if operation.op == "tract_core_dyn_slice" and any(isinstance(b, Ref) for b in bounds):
+        return _words([operation.arguments["len"]])
+    return set()
+
+
+def _words(arguments: Sequence[Argument]) -> set[str]:
+    """The symbols in arguments that are sizes, numbers among them."""
+    return {word for size in _sizes(list(arguments)) for word in re.findall(r"\w+", size)}
 
 
 def _needed(graph: Graph, tensors: Sequence[str]) -> list[Operation]:

@@ -71,6 +71,9 @@ class Emitter:
         self._symbols = dict(symbols)
         self._counts: dict[str, sympy.Symbol] = {}  # of tensors by name: see count_of
         self._counted: dict[sympy.Symbol, Value] = {}
+        self._lengths: dict[str, sympy.Symbol] = {}  # of numbers by name: see length_of
+        self._measured: dict[sympy.Symbol, Value] = {}
+        self._read: dict[sympy.Basic, Value] = {}
         self._module = ""
         self._stem = ""
         self._start = 0
@@ -217,20 +220,49 @@ class Emitter:
     def count_of(self, x: Value) -> sympy.Symbol:
         """How many elements of a tensor are not zero: a symbol that no input binds, but a run."""
         if x.name not in self._counts:
-            name = self._names.unique(f"{self._stem}_count")
-            self._counts[x.name] = symbol = sympy.Symbol(name, integer=True, nonnegative=True)
-            self._symbols[symbol] = name
+            self._counts[x.name] = symbol = self._symbol_of_a_run("count")
             self._counted[symbol] = x
-            self.graph.symbols.append(name)
         return self._counts[x.name]
+
+    def length_of(self, number: Value) -> sympy.Symbol:
+        """A size that a run computes as a rank-0 tensor: a symbol like those of `count_of`."""
+        if number.name not in self._lengths:
+            self._lengths[number.name] = symbol = self._symbol_of_a_run("length")
+            self._measured[symbol] = number
+        return self._lengths[number.name]
+
+    def _symbol_of_a_run(self, kind: str) -> sympy.Symbol:
+        name = self._names.unique(f"{self._stem}_{kind}")
+        symbol = sympy.Symbol(name, integer=True, nonnegative=True)
+        self._symbols[symbol] = name
+        self.graph.symbols.append(name)
+        return symbol
 
     def counted(self, size: Size) -> Value | None:
         """The tensor of which a size is the count, if it is one."""
         return self._counted.get(size) if isinstance(size, sympy.Symbol) else None
 
+    def measured(self, size: Size) -> Value | None:
+        """The number that a size is, if a run computes it: see `length_of`."""
+        return self._measured.get(size) if isinstance(size, sympy.Symbol) else None
+
+    @property
+    def counts(self) -> set[str]:
+        """Names of all such symbols."""
+        return {self._symbols[symbol] for symbol in (*self._counted, *self._measured)}
+
     def is_counted(self, size: Size) -> bool:
         """Whether a size depends on such a symbol, so on the data."""
-        return isinstance(size, sympy.Expr) and not size.free_symbols.isdisjoint(self._counted)
+        names = {self._symbols.get(s) for s in getattr(size, "free_symbols", ())}
+        return not self.counts.isdisjoint(names)
+
+    def note_read(self, symbol: sympy.Basic, x: Value) -> None:
+        """Say that Python code read this number from a tensor of one element."""
+        self._read[symbol] = x
+
+    def read(self, number: Size | None) -> Value | None:
+        """The tensor that Python code read a number from, if it did."""
+        return self._read.get(number) if isinstance(number, sympy.Symbol) else None
 
     def fragment(self, stem: str, definition: str) -> str:
         """The name of a fragment: of an earlier one that is defined alike, else a new one.

@@ -31,6 +31,9 @@ from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
 
 __all__ = ["lower"]
 
+#: Operators that make a number of a tensor.
+_READS = ("aten::item", "aten::_local_scalar_dense")
+
 #: Stands for what a refused call would give.
 _REFUSED = "refused"
 
@@ -120,7 +123,7 @@ class _Walk:
                 self.values[node] = None  # a graph that torch.cond or the like may run
             elif node.op == "output":
                 self._finish(node)
-        for count in settle_counts(self.graph):
+        for count in settle_counts(self.graph, self.builder.counts):
             self.refusals["an output", count] = (
                 "its size depends on how many elements are picked, and not on which; "
                 "return something of these elements too"
@@ -193,6 +196,7 @@ class _Walk:
             return known
         if isinstance(known, (torch.SymInt, torch.SymFloat, torch.SymBool)):
             expression = self._size(known)
+            self._note_read(node, expression)
             return size_of(expression) if isinstance(known, torch.SymInt) else expression
         if known is None and not node.users:
             return self._assertion(node)
@@ -210,6 +214,13 @@ class _Walk:
             self.refusals.setdefault((source_line(node), origin(node)), reason)
             outputs = tuple(_refused(fact) for fact in results)
         return outputs if isinstance(known, (tuple, list)) else outputs[0]
+
+    def _note_read(self, node: torch.fx.Node, number: sympy.Basic) -> None:
+        """Remember the tensor of a number that Python code read, as `x[:length]` does."""
+        if isinstance(node.target, OpOverload) and node.target.name() in _READS:
+            source = self.values[node.all_input_nodes[0]]
+            if source.name != _REFUSED and not source.dtype.is_floating_point:
+                self.builder.note_read(number, source)
 
     def _item(self, node: torch.fx.Node, call: Any, index: Any) -> Any:
         """One of several results. Those that are no tensors, None of a backward's, are left out."""

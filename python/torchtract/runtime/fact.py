@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -39,6 +40,12 @@ class Fact:
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.spec}"
+
+    @property
+    def symbols(self) -> set[str]:
+        """The symbols in its shape."""
+        names = re.findall(r"[^\W\d]\w*", " ".join(map(str, self.shape)))
+        return set(names) - {"min", "max"}
 
     @property
     def spec(self) -> str:

@@ -120,6 +120,7 @@ class Model:
         symbol, length = one_pulse(pulse)
         native = self._native.pulse(symbol, length, allow_unequal)
         pulsed = PulsedModel(native, self._origin, (symbol, length, allow_unequal))
+        _check_sizes(f"{symbol}={length}", pulsed)
         if pulsed.unequal:
             told = f"{symbol}={length}: streams may give other numbers than the batch model, by"
             message = "\n  ".join([told, *pulsed.unequal])
@@ -197,3 +198,17 @@ def one_pulse(pulse: Mapping[str, SupportsIndex]) -> tuple[str, int]:
 
 def _restore(origin: Origin) -> Model:
     return Model(origin.load(), origin)
+
+
+def _check_sizes(pulse: str, pulsed: PulsedModel) -> None:
+    """Refuse a model of which only a run knows how large a frame of an output is.
+
+    A stream has to know it where there is no frame, so as to give none of that size.
+    """
+    known = {symbol for fact in pulsed.inputs for symbol in fact.symbols}
+    for fact in pulsed.outputs:
+        for symbol in fact.symbols - known:
+            raise PulseError(
+                f"{pulse}: output {fact.name} has a size that only a run finds, {symbol}, and a "
+                "stream has to know it before; give that axis a fixed size"
+            )

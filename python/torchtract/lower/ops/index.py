@@ -12,7 +12,7 @@ from torch.utils._sympy.symbol import SymT, symbol_is_type
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import static_int
-from torchtract.lower.ops.nonzero import picked_positions
+from torchtract.lower.ops.nonzero import measured_slice, picked_positions
 from torchtract.lower.ops.shape import axis_of, every
 from torchtract.lower.registry import lowers
 from torchtract.lower.simplify import is_nonnegative, simplest
@@ -48,6 +48,9 @@ def slice_tensor(
     """
     axis = axis_of(dim, x.rank)
     stride = static_int(step, "its step")
+    start, end = _if_known(b, start), _if_known(b, end)
+    if b.read(start) is not None or b.read(end) is not None:
+        return _between_numbers(b, x, axis, start, end, stride)
     count = b.result.shape[axis]
     if isinstance(count, sympy.Symbol) and symbol_is_type(count, SymT.UNBACKED_INT):
         count = _count(x.shape[axis], start, end, stride)
@@ -122,6 +125,36 @@ def _holds_without_empty(size: Size) -> bool:
     """Whether a size is at least 0 for all symbols of 1 and more, as torch's tracer counts."""
     size = sympy.sympify(size)
     return is_nonnegative(size.subs({symbol: symbol + 1 for symbol in size.free_symbols}))
+
+
+def _if_known(b: Builder, bound: Size | None) -> Size | None:
+    """A bound that Python code read from a tensor as a number, where it is known at export."""
+    number = b.read(bound)
+    return bound if number is None or number.known is None else int(number.known)
+
+
+def _between_numbers(
+    b: Builder, x: Value, axis: int, start: Size | None, end: Size | None, step: int
+) -> Value:
+    """A slice with a bound that Python code read from a tensor: as long as a run finds it."""
+    size = x.shape[axis]
+    begin = _position(b, 0 if start is None else start, size)
+    after = _position(b, size if _is_to_the_end(end, size) else end, size)
+    part = measured_slice(b, x, axis, begin, b.binary("max", begin, after))
+    return part if step == 1 else every(b, part, axis, 0, part.shape[axis], step)
+
+
+def _position(b: Builder, bound: Size | None, size: Size) -> Value:
+    """Where a slice that has this bound begins or ends, as a number that a run computes."""
+    number = b.read(bound)
+    if number is None:
+        position = b.scalar(position_of(bound or 0, size), torch.int64)
+    else:
+        number = b.cast(b.reshape(number, []), torch.int64)
+        number = b.emit("tract_core_bitand", number, number)  # see Builder.range
+        position = from_start(b, number, size)
+    position = b.binary("max", position, b.scalar(0, torch.int64))
+    return b.binary("min", position, b.scalar(size, torch.int64))
 
 
 @lowers(aten.narrow.default)

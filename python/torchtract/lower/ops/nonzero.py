@@ -15,7 +15,7 @@ from torchtract.lower.counts import depends_on_inputs
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Fact, Size, Value, broadcast_shapes, size_of, volume
 
-__all__ = ["coordinates", "counted_range", "picked_positions"]
+__all__ = ["coordinates", "counted_range", "measured_slice", "picked_positions"]
 
 aten = torch.ops.aten
 
@@ -39,12 +39,11 @@ def _truth_of_data(b: Builder) -> Value:
     It computes ahead of a run what no input is needed for, and then binds no symbol (0.23.9).
     """
     x = b.inputs[0]
-    for axis, size in enumerate(x.shape):
-        if isinstance(size, int):
-            x = b.slice(x, axis, 0, min(size, 1))
+    flat = b.reshape(x, [volume(x.shape)])
+    one = b.full(0, x.dtype, [1])  # for an input that holds nothing
+    x = b.squeeze(b.slice(b.concat([flat, one], 0), 0, 0, 1), [0])
     known = x if x.dtype == torch.bool else b.binary("eq", x, b.scalar(0, x.dtype), torch.bool)
-    either = b.binary("or", known, b.emit("not", known))
-    return b.reduce("all_reduce", either, list(range(x.rank)))
+    return b.binary("or", known, b.emit("not", known))
 
 
 def picked_positions(b: Builder, mask: Value) -> Value:
@@ -63,6 +62,20 @@ def counted_range(b: Builder, count: Value) -> Value:
     numbers = b.emit("tract_core_range", zero, count, one, like=like)
     numbers = b.emit("tract_core_bitand", numbers, numbers)  # see Builder.range
     return b.squeeze(coordinates(b, b.binary("ge", numbers, zero, torch.bool)), [0])
+
+
+def measured_slice(b: Builder, x: Value, axis: int, begin: Value, after: Value) -> Value:
+    """The elements between two positions along an axis, which a run computes: `begin <= after`."""
+    length = b.length_of(b.binary("sub", after, begin))
+    if not depends_on_inputs(b.graph, after.name):
+        after = b.binary("mul", after, b.cast(_truth_of_data(b), torch.int64))
+    # tract gives no slice of nothing where it binds the symbol, so that one has an element more.
+    last = b.full(0, x.dtype, [1 if a == axis else s for a, s in enumerate(x.shape)])
+    after = b.binary("add", after, b.scalar(1, torch.int64))
+    like = x.of(shape=[*x.shape[:axis], length + 1, *x.shape[axis + 1 :]])
+    longer = b.concat([x, last], axis)
+    longer = b.emit("tract_core_dyn_slice", longer, begin, after, length + 1, axis, like=like)
+    return b.slice(longer, axis, 0, length)
 
 
 @lowers(aten.nonzero.default, aten.argwhere.default)
