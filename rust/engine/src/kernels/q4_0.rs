@@ -41,7 +41,7 @@ fn aligned(bytes: usize) -> PanelExtractor {
     extractor
 }
 
-/// The same with AVX-512, in half the time.
+/// The same with AVX-512.
 fn avx512(extractor: PanelExtractor) -> PanelExtractor {
     PanelExtractor { kernel: unpack, isa: AVX512, ..extractor }
 }
