@@ -102,6 +102,22 @@ def test_given_inputs_say_the_sizes_of_other_symbols() -> None:
     assert check_stream(paired, {"y": y}, S=4).rows
 
 
+def test_a_given_input_may_be_a_single_number() -> None:
+    scaled = load(
+        archive("""
+        extension tract_symbol S;
+        graph net(x, factor) -> (y) {
+            x = tract_core_external(shape = [2, S], datum_type = 'f32');
+            factor = tract_core_external(shape = [], datum_type = 'f32');
+            factors = unsqueeze(factor, axes = [0, 1]);
+            y = x * factors;
+        }
+        """)
+    )
+    inputs = {"x": np.ones((2, 9), np.float32), "factor": np.float32(3)}
+    assert check_stream(scaled, inputs, S=4).rows
+
+
 @pytest.mark.parametrize(
     ("inputs", "lengths", "message"),
     [

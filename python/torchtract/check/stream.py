@@ -263,7 +263,7 @@ class _Check:
         if fact.name in self._values:
             known = zip(fact.shape, shape, strict=True)
             cut = tuple(slice(n if isinstance(size, str) else None) for size, n in known)
-            return np.ascontiguousarray(self._values[fact.name][cut])
+            return np.asarray(self._values[fact.name][cut], order="C")
         dtype = np.dtype(fact.dtype)
         try:
             if dtype.kind in "biu":
