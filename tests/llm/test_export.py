@@ -216,6 +216,11 @@ def test_a_folder_without_tokenizer_is_refused(folder: Path, tmp_path: Path) -> 
     llm.export(folder, tmp_path / "m.nnef.tgz", check_io=False)
 
 
+def test_a_folder_that_is_none_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="nowhere: no tokenizer can be read: there is no such"):
+        llm.export("nowhere", tmp_path / "out")
+
+
 def test_a_folder_of_others_is_not_overwritten(llama: PreTrainedModel, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")

@@ -58,15 +58,18 @@ def _saved_by_transformers(where: str) -> dict[str, bytes]:
         try:
             AutoTokenizer.from_pretrained(where, local_files_only=True).save_pretrained(saved)
         except Exception as error:
+            reason = "there is no such folder, nor has Hugging Face's cache anything of that name"
+            if Path(where).is_dir():
+                reason = "the folder has none that transformers knows"
             raise FormatError(
-                f"tokenizer={where!r}: can't be read: {str(error).strip().splitlines()[:1]}; give "
-                "the folder of one that has tokenizer.json, or a path that ends in .nnef.tgz for "
-                "the model alone."
+                f"{where}: no tokenizer can be read: {reason}; give the folder of one that has "
+                "tokenizer.json as tokenizer, or a path that ends in .nnef.tgz for the model alone."
             ) from error
         if not (Path(saved) / _TOKENIZER).is_file():
             raise FormatError(
-                f"tokenizer={where!r}: transformers can't write it as tokenizer.json; give the "
-                "folder of one that has it, or a path that ends in .nnef.tgz for the model alone."
+                f"{where}: transformers can't write its tokenizer as tokenizer.json; give the "
+                "folder of one that has it as tokenizer, or a path that ends in .nnef.tgz for the "
+                "model alone."
             )
         return _read(Path(saved))
 
