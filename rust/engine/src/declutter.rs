@@ -6,13 +6,30 @@ use tract_core::optim::{Optimizer, OptimizerSession, TypedPass};
 
 /// Simplify a graph.
 pub(crate) fn declutter(graph: &mut TypedModel) -> TractResult<()> {
+    optimizer().optimize(graph)
+}
+
+/// Simplify a graph that goes on to be run. Nothing but streaming asks which parts of a tensor are
+/// of interest, and where they depend on symbols, telling that can take minutes.
+pub(crate) fn declutter_to_run(graph: &mut TypedModel) -> TractResult<()> {
+    let mut optimizer = optimizer();
+    optimizer.passes.retain(|pass| !is(&**pass, "PropagateRoi"));
+    optimizer.optimize(graph)
+}
+
+fn optimizer() -> Optimizer {
     let mut optimizer = Optimizer::declutter();
     for pass in &mut optimizer.passes {
-        if format!("{pass:?}").starts_with("FoldUniformMask") {
+        if is(&**pass, "FoldUniformMask") {
             *pass = Box::new(OfTheSameShape(pass.clone()));
         }
     }
-    optimizer.optimize(graph)
+    optimizer
+}
+
+/// Whether a pass is the one of this name, which tract does not give out.
+fn is(pass: &dyn TypedPass, name: &str) -> bool {
+    format!("{pass:?}").starts_with(name)
 }
 
 /// A pass, but for those of its patches that give a wire another shape. Where all values of a mask

@@ -16,7 +16,7 @@ use tract_core::ops::matmul::pack::OptMatMulPack;
 use tract_core::prelude::{IntoArcTensor, IntoTValue, IntoTensor, OutletId, SymbolValues, TDim};
 
 use crate::attention::faster;
-use crate::declutter::declutter;
+use crate::declutter::declutter_to_run;
 use crate::scan_sizes::tell_scans_sizes;
 
 /// What stands for each symbol where a kernel is chosen: sizes at which kernels pay.
@@ -24,7 +24,7 @@ const TYPICAL: i64 = 64;
 
 /// The graph as this processor computes it best.
 pub(crate) fn optimized(mut graph: TypedModel) -> anyhow::Result<TypedModel> {
-    declutter(&mut graph)?;
+    declutter_to_run(&mut graph)?;
     tell_scans_sizes(&mut graph)?;
     graph.optimize()?;
     pack_shared_weights(&mut graph)?;
