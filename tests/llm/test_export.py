@@ -301,7 +301,7 @@ def test_frequencies_that_change_with_the_length(
         ({"dtype": "float16"}, ValueError, "float32 or torch.float16"),
         ({"max_length": "x"}, ValueError, "'x': is an int"),
         ({"max_length": 0}, CaptureError, "max_length=0"),
-        ({"tokenizer": "/nope"}, FormatError, "'/nope'"),
+        ({"tokenizer": "/nope"}, FormatError, "/nope: no tokenizer can be read"),
     ],
 )
 def test_other_options_are_refused(
