@@ -47,8 +47,14 @@ class Builder(Emitter):
     def range(self, start: Size, end: Size, step: int, count: Size) -> Value:
         """The `count` whole numbers `start`, `start + step` ... before `end`, as int64."""
         numbers = self.emit("tract_core_range", start, end, step, like=Fact(torch.int64, (count,)))
-        # tract 0.23.9 follows positions into comparisons and folds the masks made of them,
-        # wrongly where sizes are symbols. Behind a bitwise operation it doesn't see them.
+        return self.not_followed(numbers)
+
+    def not_followed(self, numbers: Value) -> Value:
+        """Whole numbers as they are, where tract doesn't follow them.
+
+        tract 0.23.9 follows positions into comparisons and folds the masks made of them, wrongly
+        where sizes are symbols. Behind a bitwise operation it doesn't see them.
+        """
         return self.emit("tract_core_bitand", numbers, numbers)
 
     def tensor(self, operand: Operand, dtype: torch.dtype) -> Value:

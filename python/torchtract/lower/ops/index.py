@@ -150,8 +150,7 @@ def _position(b: Builder, bound: Size | None, size: Size) -> Value:
     if number is None:
         position = b.scalar(position_of(bound or 0, size), torch.int64)
     else:
-        number = b.cast(b.reshape(number, []), torch.int64)
-        number = b.emit("tract_core_bitand", number, number)  # see Builder.range
+        number = b.not_followed(b.cast(b.reshape(number, []), torch.int64))
         position = from_start(b, number, size)
     position = b.binary("max", position, b.scalar(0, torch.int64))
     return b.binary("min", position, b.scalar(size, torch.int64))

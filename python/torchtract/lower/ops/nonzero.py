@@ -60,7 +60,7 @@ def counted_range(b: Builder, count: Value) -> Value:
     length = sympy.Dummy("length", integer=True, nonnegative=True)
     like = Fact(torch.int64, (length,))
     numbers = b.emit("tract_core_range", zero, count, one, like=like)
-    numbers = b.emit("tract_core_bitand", numbers, numbers)  # see Builder.range
+    numbers = b.not_followed(numbers)
     return b.squeeze(coordinates(b, b.binary("ge", numbers, zero, torch.bool)), [0])
 
 
