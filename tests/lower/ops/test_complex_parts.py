@@ -54,6 +54,11 @@ MOVED: dict[str, Function] = {
         torch.eye(3, dtype=torch.complex64),
         z.new_full((2,), 1j),
     ),
+    "real_constants": lambda z: (
+        torch.ones_like(z, dtype=torch.float64),
+        z.new_ones((2, 3), dtype=torch.int64),
+        torch.full_like(z, 3, dtype=torch.float32),
+    ),
     "with_integers": lambda z: (
         torch.cat([z, torch.arange(4).expand_as(z)], 2),
         torch.where(z.real > 0, z, torch.tensor(3)),

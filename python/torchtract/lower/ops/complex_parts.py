@@ -184,10 +184,13 @@ def _by_parts(overload: OpOverload, imaginary: bool = True) -> Callable[..., Any
             )
             for which in range(2 if imaginary else 1)
         ]
+        # Of complex numbers, new_zeros and ones_like with a dtype make real numbers.
+        if isinstance(parts[0], Value) and not b.result.dtype.is_complex:
+            return parts[0]
         if not imaginary:
             return complex_of(parts[0], b.full(0, parts[0].dtype, parts[0].shape))
         if isinstance(parts[0], Value):
-            return complex_of(*parts) if b.result.dtype.is_complex else parts[0]
+            return complex_of(*parts)
         return tuple(complex_of(*pair) for pair in zip(*parts, strict=True))
 
     return of_both
