@@ -265,8 +265,4 @@ REFUSED: Mapping[str, str] = {
     **dict.fromkeys(library.list_models(module=library.detection), "data-dependent"),
     "raft_small": "nothing shows that these are as many elements",
     "raft_large": "nothing shows that these are as many elements",
-    # Has maps of a pixel for 512 of the image.
-    "ssdlite320_mobilenet_v3_large, heads": "aten.view.default",
-    # Its last pool is as large as the maps it averages.
-    "s3d": "cannot be solved",
 }

@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from torchtract.capture.axes import DynamicAxes, ranges_of, resolve_axes
 from torchtract.capture.empty_axes import recorded_questions
+from torchtract.capture.example_sizes import example_sizes, traced_where_sizes_differ
 from torchtract.capture.guards import Guard, recorded_guards
 from torchtract.capture.script_module import module_of_script
 from torchtract.capture.signature import (
@@ -27,9 +28,6 @@ from torchtract.pytrees import register_dataclasses
 from torchtract.sizes import Assertion, allowed, assertions_of
 
 __all__ = ["Capture", "DynamicAxes", "capture"]
-
-# At sizes of 0 and 1 operators take shortcuts that others don't have, so none is traced there.
-_SMALLEST_TRACED = 2
 
 
 @dataclass(frozen=True)
@@ -113,18 +111,33 @@ def capture(
     if isinstance(model, torch.jit.ScriptModule):
         model = module_of_script(model, args, kwargs, dynamic=any(axes.values()))
     promises = [*assertions, *assertions_of(ranges_of(dynamic_axes or {}))]
-    sizes = _traced_sizes(tensors, axes, promises)
+    sizes = example_sizes(tensors, axes, promises)
     inputs = dict(zip(names, positions, strict=True))
     may_be_empty, whole = _may_be_empty(sizes, promises), whole_of(model)
     tracer = Tracer(model, leaves, structure, inputs, axes, may_be_empty, whole)
+    traced = traced_where_sizes_differ(
+        lambda sizes: _traced(tracer, names, sizes, promises), sizes, tensors, axes, promises
+    )
+    outputs = output_names_of(
+        traced.program, output_names, taken=[*names, *traced.symbols.values()]
+    )
+    return replace(traced, outputs=outputs)
+
+
+def _traced(
+    tracer: Tracer,
+    names: Sequence[str],
+    sizes: Mapping[str, int],
+    assertions: Sequence[Assertion],
+) -> Capture:
+    """The module traced at these sizes, its outputs without names."""
     with recorded_guards() as guards_of, recorded_questions() as above_zero:
         program = tracer.trace(sizes)
-    guards = guards_of(program)
-    symbols = _symbols(program, names, axes, guards)
-    outputs = output_names_of(program, output_names, taken=[*names, *symbols.values()])
+    guards = tuple(guards_of(program))
+    symbols = _symbols(program, names, tracer.axes, guards)
     lines = {symbols[s]: line for s, line in above_zero.items() if s in symbols}
-    lines = {s: line for s, line in lines.items() if allowed({s: 0}, promises)}
-    return Capture(program, tuple(names), outputs, symbols, tuple(guards), tracer, sizes, lines)
+    lines = {s: line for s, line in lines.items() if allowed({s: 0}, assertions)}
+    return Capture(program, tuple(names), (), symbols, guards, tracer, sizes, lines)
 
 
 def _check_module(model: torch.nn.Module) -> None:
@@ -171,39 +184,6 @@ def _check_devices(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) 
             "values to export; load the weights first, for example model.to_empty(device='cpu') "
             "and load_state_dict."
         )
-
-
-def _traced_sizes(
-    tensors: Mapping[str, torch.Tensor],
-    axes: Mapping[str, Mapping[int, str]],
-    assertions: list[Assertion],
-) -> dict[str, int]:
-    """A size for each symbol: the example's where it can be told apart, else a multiple of it.
-
-    A module may need sizes that a number divides, and refuse small ones. Sizes of 0 and 1, and
-    sizes that two symbols share, would be taken for constants or for one symbol by the tracer.
-    """
-    sizes: dict[str, int] = {}
-    for name, symbols in axes.items():
-        for axis, symbol in symbols.items():
-            wanted = sizes.get(symbol) or tensors[name].shape[axis]
-            taken = {s for other, s in sizes.items() if other != symbol}
-            near = [*range(wanted + 1, wanted + 64), *range(_SMALLEST_TRACED, 64)]
-            candidates = [wanted, 2 * wanted, 3 * wanted, *near]
-            fitting = (
-                c
-                for c in candidates
-                if c >= _SMALLEST_TRACED and c not in taken and allowed({symbol: c}, assertions)
-            )
-            size = next(fitting, None)
-            if size is None:
-                raise CaptureError(
-                    f"dynamic_axes={{{name!r}: {{{axis}: {symbol!r}}}}}: no size of {symbol} "
-                    f"could be traced, since the assertions leave none of 2 or more; "
-                    "relax them, or leave the axis static."
-                )
-            sizes[symbol] = size
-    return sizes
 
 
 def _may_be_empty(symbols: Iterable[str], assertions: list[Assertion]) -> bool:
