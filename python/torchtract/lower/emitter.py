@@ -16,6 +16,7 @@ from torchtract.errors import FormatError
 from torchtract.lower.dims import dim_text
 from torchtract.lower.dtypes import datum_type
 from torchtract.lower.scalars import computed_scalar, is_whole
+from torchtract.lower.simplify import Bounds
 from torchtract.lower.value import Fact, Size, Value, size_of
 from torchtract.nnef import (
     Argument,
@@ -50,6 +51,7 @@ class Emitter:
         results: element type and shape of each output of the aten call being lowered.
         version: the oldest tract that must read the graph.
         random: whether it may draw random numbers.
+        bounds: the least and the greatest size of symbols that have such.
         inputs: the graph's inputs.
     """
 
@@ -61,10 +63,12 @@ class Emitter:
         version: str = schema.EMBEDDED,
         *,
         random: bool = False,
+        bounds: Bounds | None = None,
     ) -> None:
         self.graph = graph
         self.version = version
         self.random = random
+        self.bounds = bounds or {}
         self.results: tuple[Fact, ...] = ()
         self.inputs: list[Value] = []
         self._names = names

@@ -101,7 +101,9 @@ class _Walk:
         self.bounds = {s: bounds[name] for s, name in symbols.items() if name in bounds}
         self.graph = Graph(symbols=sorted(set(symbols.values())))
         self.names = Names(reserved=self.graph.symbols)
-        self.builder = Builder(self.graph, self.names, symbols, version, random=random)
+        self.builder = Builder(
+            self.graph, self.names, symbols, version, random=random, bounds=self.bounds
+        )
         self.sizes: dict[sympy.Symbol, int] = {}  # at which the program was traced
         self.values: dict[torch.fx.Node, Any] = {}
         self.refusals: dict[tuple[str, str], str] = {}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import sympy
 from torch.utils._sympy.functions import FloorDiv, Max, Min, Mod, PythonMod
 
-__all__ = ["Bounds", "as_divisions", "is_nonnegative", "simplest", "within"]
+__all__ = ["Bounds", "as_divisions", "is_nonnegative", "least", "simplest", "within"]
 
 #: The least and the greatest size of a symbol, None where there is none.
 Bounds = Mapping[sympy.Symbol, "tuple[int, int | None]"]
@@ -147,7 +147,7 @@ def within(size: sympy.Expr, bounds: Bounds) -> sympy.Expr:
         sign = 1 if isinstance(extreme, Min) else -1
         for part in extreme.args:
             others = (other for other in extreme.args if other != part)
-            if all(_least(sign * (other - part), bounds) >= 0 for other in others):
+            if all(least(sign * (other - part), bounds) >= 0 for other in others):
                 return part
         return extreme
 
@@ -155,8 +155,8 @@ def within(size: sympy.Expr, bounds: Bounds) -> sympy.Expr:
     return narrowed
 
 
-def _least(size: sympy.Expr, bounds: Bounds) -> sympy.Expr:
-    """What a sum of multiples of symbols is at least; of others nothing is known."""
+def least(size: sympy.Expr, bounds: Bounds) -> sympy.Expr:
+    """What a sum of multiples of symbols is at least; of others nothing is known (`-oo`)."""
     total = sympy.Integer(0)
     for term in sympy.Add.make_args(sympy.expand(size)):
         factor, symbol = term.as_coeff_Mul()

@@ -11,6 +11,7 @@ from torch.utils._sympy.functions import FloorDiv
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require
 from torchtract.lower.registry import lowers
+from torchtract.lower.simplify import least
 from torchtract.lower.value import Size, Value, size_of, volume
 
 __all__ = ["axis_of", "diagonal_positions", "every", "integers", "windows"]
@@ -115,9 +116,9 @@ def _squeezed(b: Builder, x: Value, dims: Sequence[int]) -> Value:
     for axis in axes:
         size = x.shape[axis]
         require(
-            isinstance(size, int) or sympy.Eq(size, 1) == sympy.false,
+            isinstance(size, int) or sympy.Eq(size, 1) == sympy.false or least(size, b.bounds) > 1,
             f"axis {axis} has the size {size}, and the result would have another rank "
-            "where that is 1",
+            f"where that is 1; name the axes to squeeze, or assert {size} >= 2",
         )
     return b.squeeze(x, [axis for axis in axes if x.shape[axis] == 1])
 
