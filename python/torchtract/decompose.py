@@ -87,9 +87,11 @@ def _needs_work(node: torch.fx.Node) -> bool:
 
 
 def _any_complex(arguments: Any) -> bool:
-    """Whether there is a tensor of complex numbers, or their element type to make one of."""
+    """Whether there is a tensor of complex numbers, one such, or their element type."""
 
     def is_complex(leaf: Any) -> bool:
+        if isinstance(leaf, complex):
+            return True
         dtype = leaf.dtype if isinstance(leaf, torch.Tensor) else leaf
         return isinstance(dtype, torch.dtype) and dtype.is_complex
 

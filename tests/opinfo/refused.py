@@ -122,7 +122,6 @@ REFUSED: tuple[Refused, ...] = (
         "nn.functional.interpolate.bilinear nn.functional.upsample_bilinear",
         dtypes="uint8",
     ),
-    _refused("it names two axes of a tensor alike", "einsum", some=True),
     _refused("embedding_renorm", "nn.functional.embedding nn.functional.embedding_bag", some=True),
     _refused("has no lowering to NNEF", "hash_tensor to_sparse"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -102,6 +103,32 @@ def test_linspace_between_tensors(dtype: torch.dtype) -> None:
         uniform(2),
         torch.tensor(4),
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.int64])
+def test_logspace(dtype: torch.dtype) -> None:
+    options: dict[str, Any] = {"dtype": dtype}
+    export_and_compare(
+        lambda x, n: (
+            *(torch.logspace(4.3, -3, 4, **options), torch.logspace(1, 4, 7, base=2.5, **options)),
+            *(torch.logspace(x, -3, 9, **options), torch.logspace(0, x, 6, base=2, **options)),
+            *(torch.logspace(x, n, 8, base=1.1, **options), torch.logspace(x, n, 1, **options)),
+        ),
+        torch.tensor(4.3, dtype=dtype),
+        torch.tensor(3),
+    )
+
+
+def test_logspace_of_complex_numbers() -> None:
+    z = torch.tensor(0.3 + 1.2j)
+
+    def spaces(z: torch.Tensor) -> torch.Tensor:
+        between = torch.logspace(z, 2, 5, dtype=torch.complex64)
+        return torch.view_as_real(torch.cat([between, torch.logspace(1 + 2j, -1j, 4) * z]))
+
+    export_and_compare(spaces, z)
+    with pytest.raises(UnsupportedOpError, match="takes it for real numbers; give its dtype"):
+        export_and_compare(lambda z: torch.logspace(z, 2, 5).abs(), z)
 
 
 def test_linspace_of_integers_between_tensors_is_refused() -> None:

@@ -11,7 +11,6 @@ from torch import nn
 
 from harness import export_and_compare
 from lower.ops.inputs import HALF, integers, uniform
-from torchtract.errors import UnsupportedOpError
 
 Function = Callable[..., Any]
 BATCH: dict[str, Any] = {"dynamic_axes": {"x0": {0: "B"}}, "sizes": [{"B": 1}, {"B": 5}]}
@@ -193,9 +192,21 @@ def test_einsum_of_symbolic_sizes() -> None:
     )
 
 
-def test_einsum_with_a_diagonal_is_refused() -> None:
-    with pytest.raises(UnsupportedOpError, match="two axes of a tensor alike"):
-        export_and_compare(lambda x: torch.einsum("ii->i", x), uniform(3, 3))
+@pytest.mark.parametrize("equation", ["ii->i", "ii", "iij->ji", "iii->i", "iji,jk->ik"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+def test_einsum_of_diagonals(equation: str, dtype: torch.dtype) -> None:
+    terms = equation.partition("->")[0].split(",")
+    operands = [(uniform(*[3] * len(term), seed=i) * 9).to(dtype) for i, term in enumerate(terms)]
+    export_and_compare(lambda *x: torch.einsum(equation, *x), *operands)
+
+
+def test_einsum_of_a_diagonal_of_symbolic_size() -> None:
+    export_and_compare(
+        lambda x: (torch.einsum("bii->bi", x), torch.einsum("bii,bij->bj", x, x)),
+        uniform(2, 3, 3),
+        dynamic_axes={"x0": {0: "B", 1: "S", 2: "S"}},
+        sizes=[{"B": 1, "S": 1}, {"B": 3, "S": 5}],
+    )
 
 
 #: Products of tensors that are others repeated, whose repetition tract loses sight of.

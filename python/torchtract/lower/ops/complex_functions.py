@@ -13,11 +13,12 @@ from typing import Any, TypeAlias
 import torch
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import require
+from torchtract.lower.checks import require, static_int
 from torchtract.lower.ops.angles import atan2_of, hypot_of
 from torchtract.lower.ops.compare import signbit
 from torchtract.lower.ops.complex_numbers import operand_parts, quotient, times
 from torchtract.lower.ops.complex_parts import parts_of
+from torchtract.lower.ops.create import numbers_between
 from torchtract.lower.ops.elementwise import expm1_of, log1p_of, product
 from torchtract.lower.pairs import complex_of
 from torchtract.lower.registry import lowers
@@ -338,6 +339,28 @@ def pow_(b: Builder, x: Any, exponent: Any) -> Value:
     )
     raised = exp_of(b, *parts_of(b, times(b, power, log_of(b, *base))))
     return complex_of(*(b.cast(part, dtype) for part in raised))
+
+
+@lowers(aten.logspace.default, of_complex=True)
+def logspace(
+    b: Builder, start: Any, end: Any, steps: Any, base: float = 10.0, dtype: Any = None
+) -> Value:
+    """logspace(Scalar start, Scalar end, int steps, float base=10.0, *, ScalarType? dtype=None)"""
+    steps = static_int(steps, "its number of steps")
+    numbers = torch.logspace(start, end, steps, base, dtype=b.result.dtype)
+    return complex_of(b.constant(numbers.real.clone()), b.constant(numbers.imag.clone()))
+
+
+@lowers(aten.logspace.Tensor_Tensor, of_complex=True)
+@lowers(aten.logspace.Tensor_Scalar, aten.logspace.Scalar_Tensor, of_complex=True)
+def logspace_between(
+    b: Builder, start: Any, end: Any, steps: Any, base: float = 10.0, dtype: Any = None
+) -> Value:
+    """logspace.Tensor_Tensor(Tensor start, Tensor end, int steps, float base=10.0, *, ...)"""
+    require(b.result.dtype.is_complex, "torch.export takes it for real numbers; give its dtype")
+    ends = zip(operand_parts(b, start), operand_parts(b, end), strict=True)
+    exponents = complex_of(*(numbers_between(b, *parts, steps) for parts in ends))
+    return pow_(b, base, exponents)
 
 
 def _simple_power(b: Builder, x: Value, exponent: complex) -> Value | None:

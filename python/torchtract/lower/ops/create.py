@@ -166,16 +166,46 @@ def linspace_between(
         "it cuts off fractions of numbers between ends that are known only while running, and "
         "tract's divisions are not rounded in the same way",
     )
-    steps = static_int(steps, "its number of steps")
     wide = torch.promote_types(dtype, torch.float32)
     start, end = (b.cast(x, wide) for x in b.promote(start, end, dtype=dtype))
+    return b.cast(numbers_between(b, start, end, steps, rounded_to=dtype), dtype)
+
+
+def numbers_between(
+    b: Builder, start: Value, end: Value, steps: Any, rounded_to: torch.dtype | None = None
+) -> Value:
+    """Numbers in equal steps, whose length may have fewer digits than they have."""
+    steps, wide = static_int(steps, "its number of steps"), start.dtype
     gap = b.binary("div", b.binary("sub", end, start), b.scalar(max(steps - 1, 1), wide))
-    gap = b.cast(b.cast(gap, dtype), wide)
+    gap = b.cast(b.cast(gap, rounded_to), wide) if rounded_to else gap
     place = torch.arange(steps, dtype=wide)
     # From both ends, as PyTorch counts; a single number is the start.
     ahead = b.binary("add", start, b.binary("mul", gap, b.constant(place)))
     back = b.binary("sub", end, b.binary("mul", gap, b.constant(steps - 1 - place)))
-    return b.cast(b.where(b.constant(place < max(steps // 2, 1)), ahead, back), dtype)
+    return b.where(b.constant(place < max(steps // 2, 1)), ahead, back)
+
+
+@lowers(aten.logspace.default)
+def logspace(
+    b: Builder, start: Any, end: Any, steps: Any, base: float = 10.0, dtype: Any = None
+) -> Value:
+    """logspace(Scalar start, Scalar end, int steps, float base=10.0, *, ScalarType? dtype=None)"""
+    ends = [start, end]
+    require(not any(isinstance(n, sympy.Expr) for n in ends), "its ends depend on a symbol")
+    steps = static_int(steps, "its number of steps")
+    return b.constant(torch.logspace(start, end, steps, base, dtype=b.result.dtype))
+
+
+@lowers(aten.logspace.Tensor_Tensor, aten.logspace.Tensor_Scalar, aten.logspace.Scalar_Tensor)
+def logspace_between(
+    b: Builder, start: Operand, end: Operand, steps: Any, base: float = 10.0, dtype: Any = None
+) -> Value:
+    """logspace.Tensor_Tensor(Tensor start, Tensor end, int steps, float base=10.0, *, ...)"""
+    dtype = b.result.dtype
+    wide = torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else torch.float64
+    start, end = (b.cast(x, wide) for x in b.promote(start, end, dtype=dtype))
+    exponents = numbers_between(b, start, end, steps)
+    return b.cast(b.binary("pow", b.scalar(base, wide), exponents), dtype)
 
 
 @lowers(aten.eye.default)

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import torch
 
 from torchtract.lower.builder import Builder, Operand
-from torchtract.lower.checks import require
 from torchtract.lower.limbs import summed_exactly
 from torchtract.lower.ops.elementwise import computed_in_float32, product
-from torchtract.lower.ops.shape import axis_of, integers
+from torchtract.lower.ops.shape import axis_of, diagonal_of, integers
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value
 from torchtract.nnef import Ref
@@ -291,8 +290,19 @@ def einsum(b: Builder, equation: str, tensors: list[Value], path: list[int] | No
         once = sorted(c for c in set(inputs) - set("., ") if inputs.count(c) == 1)
         output = "..." + "".join(once)
     terms = [t.replace("...", _last(ellipsis, n)) for t, n in zip(terms, behind, strict=True)]
-    require(all(len(set(t)) == len(t) for t in terms), "it names two axes of a tensor alike")
+    operands = [_of_diagonals(b, t, x) for t, x in zip(terms, tensors, strict=True)]
+    terms, tensors = [t for t, _ in operands], [x for _, x in operands]
     return contract(b, terms, tensors, output.replace("...", "".join(ellipsis)))
+
+
+def _of_diagonals(b: Builder, term: str, x: Value) -> tuple[str, Value]:
+    """An operand, of axes with one letter their diagonal."""
+    for letter in term:
+        while term.count(letter) > 1:
+            matrix = term.index(letter), term.rindex(letter)
+            x = diagonal_of(b, x, matrix)
+            term = "".join(c for axis, c in enumerate(term) if axis not in matrix) + letter
+    return term, x
 
 
 @lowers(aten.tensordot.default)

@@ -325,12 +325,21 @@ def windows(b: Builder, x: Value, axis: int, size: int, step: int, count: Size) 
 @lowers(aten.diagonal.default)
 def diagonal(b: Builder, x: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
     """diagonal(Tensor(a) self, int offset=0, int dim1=0, int dim2=1) -> Tensor(a)"""
-    rows, columns = axis_of(dim1, x.rank), axis_of(dim2, x.rank)
+    matrix = axis_of(dim1, x.rank), axis_of(dim2, x.rank)
+    return diagonal_of(b, x, matrix, offset, b.result.shape[-1])
+
+
+def diagonal_of(
+    b: Builder, x: Value, matrix: tuple[int, int], offset: int = 0, count: Size | None = None
+) -> Value:
+    """So many elements of a diagonal of two axes, all if not told, as the last axis."""
+    count = x.shape[matrix[0]] if count is None else count
     last = x.rank - 2
-    x = b.transpose(x, [*(a for a in range(x.rank) if a not in (rows, columns)), rows, columns])
+    x = b.transpose(x, [*(a for a in range(x.rank) if a not in matrix), *matrix])
     flat = b.reshape(x, [*x.shape[:last], volume(x.shape[last:])])
-    place = diagonal_positions(b, x.shape[-1], offset, b.result.shape[-1])
-    return b.emit("tract_core_gather", flat, place, axis=last, like=b.result)
+    place = diagonal_positions(b, x.shape[-1], offset, count)
+    like = x.of(shape=[*x.shape[:last], count])
+    return b.emit("tract_core_gather", flat, place, axis=last, like=like)
 
 
 def diagonal_positions(b: Builder, width: Size, offset: int, count: Size) -> Value:
