@@ -119,16 +119,18 @@ def test_logspace(dtype: torch.dtype) -> None:
     )
 
 
-def test_logspace_of_complex_numbers() -> None:
+def test_spaces_of_complex_numbers() -> None:
     z = torch.tensor(0.3 + 1.2j)
 
     def spaces(z: torch.Tensor) -> torch.Tensor:
+        line = torch.linspace(z, 2 - 3j, 6, dtype=torch.complex64)
         between = torch.logspace(z, 2, 5, dtype=torch.complex64)
-        return torch.view_as_real(torch.cat([between, torch.logspace(1 + 2j, -1j, 4) * z]))
+        return torch.view_as_real(torch.cat([line, between, torch.logspace(1 + 2j, -1j, 4) * z]))
 
     export_and_compare(spaces, z)
-    with pytest.raises(UnsupportedOpError, match="takes it for real numbers; give its dtype"):
-        export_and_compare(lambda z: torch.logspace(z, 2, 5).abs(), z)
+    for space in (torch.linspace, torch.logspace):
+        with pytest.raises(UnsupportedOpError, match="takes it for real numbers; give its dtype"):
+            export_and_compare(lambda z, space=space: space(z, 2, 5).abs(), z)
 
 
 def test_linspace_of_integers_between_tensors_is_refused() -> None:

@@ -357,10 +357,16 @@ def logspace_between(
     b: Builder, start: Any, end: Any, steps: Any, base: float = 10.0, dtype: Any = None
 ) -> Value:
     """logspace.Tensor_Tensor(Tensor start, Tensor end, int steps, float base=10.0, *, ...)"""
+    return pow_(b, base, linspace_between(b, start, end, steps))
+
+
+@lowers(aten.linspace.Tensor_Tensor, of_complex=True)
+@lowers(aten.linspace.Tensor_Scalar, aten.linspace.Scalar_Tensor, of_complex=True)
+def linspace_between(b: Builder, start: Any, end: Any, steps: Any, dtype: Any = None) -> Value:
+    """linspace.Tensor_Tensor(Tensor start, Tensor end, int steps, *, ScalarType? dtype=None)"""
     require(b.result.dtype.is_complex, "torch.export takes it for real numbers; give its dtype")
     ends = zip(operand_parts(b, start), operand_parts(b, end), strict=True)
-    exponents = complex_of(*(numbers_between(b, *parts, steps) for parts in ends))
-    return pow_(b, base, exponents)
+    return complex_of(*(numbers_between(b, *parts, steps) for parts in ends))
 
 
 def _simple_power(b: Builder, x: Value, exponent: complex) -> Value | None:
