@@ -11,6 +11,7 @@ import torch
 from torch._decomp import global_decomposition_table
 from torch._ops import OpOverload
 from torch.export import ExportedProgram, default_decompositions
+from torch.fx.experimental import _config as symbolic_shapes_config
 from torch.utils import _pytree as pytree
 
 from torchtract.errors import CaptureError
@@ -39,7 +40,10 @@ def decompose(program: ExportedProgram, symbols: Mapping[sympy.Symbol, str]) -> 
     # What is decided while decomposing shows in both programs.
     before = _input_shapes(program, symbols)
     try:
-        decomposed: ExportedProgram = program.run_decompositions(_table())
+        # As while capturing: sizes that are equal at the example's aren't taken for one.
+        config: Any = symbolic_shapes_config
+        with config.patch(backed_size_oblivious=True):
+            decomposed: ExportedProgram = program.run_decompositions(_table())
     except Exception as error:
         raise _refusal(error) from error
     if _input_shapes(decomposed, symbols) != before:

@@ -60,7 +60,14 @@ _SAMPLES: dict[str, dict[str, Any]] = {
     },
     "Data2VecAudioModel": {**_WAVES, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 5},
     "EncodecModel": {},
-    "DacModel": {},
+    "DacModel": {
+        "encoder_hidden_size": 16,
+        "decoder_hidden_size": 64,
+        "downsampling_ratios": [2, 4],
+        "upsampling_ratios": [4, 2],
+        "n_codebooks": 3,
+        "codebook_size": 64,
+    },
     "MimiModel": {},
 }
 
@@ -155,11 +162,12 @@ _DECODING: dict[str, tuple[dict[str, Any], bool]] = {
 
 def _samples(name: str, config: Mapping[str, Any]) -> ModelCase:
     model = name.split(",")[0]
+    channel = (1,) if model in ("EncodecModel", "DacModel", "MimiModel") else ()
 
     def inputs(B: int, S: int) -> dict[str, torch.Tensor]:  # noqa: N803  (symbols)
         lengths = torch.tensor([S - 40 * row for row in range(B)])
         mask = (torch.arange(S) < lengths[:, None]).long()
-        given = {"input_values": torch.randn(B, S) if config else torch.randn(B, 1, S)}
+        given = {"input_values": torch.randn(B, *channel, S)}
         return {**given, "attention_mask": mask} if name != model else given
 
     return case(

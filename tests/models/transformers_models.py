@@ -37,7 +37,6 @@ REFUSED: Mapping[str, str] = {
     "PegasusXModel": "runs other code",
     "SEWModel": "runs other code",
     "SEWDModel": "runs other code",
-    "DacModel": "runs other code",
     # Paddings by reflection whose width depends on the size; a tensor of bfloat16.
     "Swin2SRModel": "not a fixed number",
     "FalconModel, with ALiBi": "no element type for torch.bfloat16",

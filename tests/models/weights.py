@@ -33,10 +33,12 @@ def random_weights(
                 parameter.normal_(std=0.1)
             elif parameter.numel() > 1 and parameter.min() == parameter.max():
                 parameter.add_(torch.randn_like(parameter), alpha=0.1)
-        if not any("Norm" in type(m).__name__ for m in module.modules()):
+        # PyTorch's own let the input fade away, but where a norm or Snake's sines keep it up.
+        kinds = {type(m).__name__ for m in module.modules()}
+        if not any("Norm" in kind or "Snake" in kind for kind in kinds):
             for parameter in module.parameters():
                 if parameter.dim() > 1:
-                    parameter.mul_(6**0.5)  # PyTorch's own let the input fade away
+                    parameter.mul_(6**0.5)
         norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
         if norms:
             _take_statistics(module, norms, args)
