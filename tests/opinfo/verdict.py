@@ -48,6 +48,10 @@ _UNSPECIFIED = frozenset(
     {"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"}
 )
 
+#: Chains of products of half-precision tensors, which PyTorch rounds one by one and in its own
+#: order: an element that is a small difference of large terms is as exact as these are.
+_CHAINS = frozenset({"nn.functional.multi_head_attention_forward", "grid_sampler_3d"})
+
 #: Operators that give places of elements, any of equal ones.
 _PLACES = {"sort": 1, "argsort": 0, "mode": 1}
 
@@ -152,6 +156,8 @@ def _difference(
         if name.split(".")[0] in _UNSPECIFIED:
             continue
         rtol, atol = _TOLERANCES.get(ours.dtype, (0.0, 0.0))
+        if name in _CHAINS and ours.dtype == np.float16:
+            atol = 2 * atol * float(np.abs(theirs).max(initial=1))
         if not np.allclose(ours, theirs, rtol=rtol, atol=atol, equal_nan=True):
             return f"output {number} differs: {_few(ours)} for {_few(theirs)}"
     return ""

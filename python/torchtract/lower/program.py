@@ -327,7 +327,7 @@ class _Walk:
 
     def _output(self, value: Value) -> str:
         """The value as something that an output name can be given to, and to no other."""
-        if value.name == _REFUSED:
+        if value.name == _REFUSED or value.unusable:
             return value.name
         if value.imag is not None:
             try:

@@ -141,6 +141,11 @@ def test_singular_values(shape: tuple[int, int]) -> None:
     )
 
 
+def test_vectors_of_singular_values_are_refused() -> None:
+    with pytest.raises(UnsupportedOpError, match="the signs of its vectors"):
+        export(torch.linalg.svd, numbers(3, 3))
+
+
 @pytest.mark.parametrize("order", [0, 1, 4])
 def test_eigenvalues(order: int) -> None:
     export_and_compare(

@@ -121,3 +121,16 @@ def test_divisors_of_negative_and_of_large_numbers() -> None:
     x = torch.tensor([-12, 12, -12, 7540113804746346429, 2**62, 0])
     y = torch.tensor([18, -18, -18, 4660046610375530309, -(2**61) * 3, -5])
     export_and_compare(torch.gcd, x, y)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("mode", ["trunc", "floor"])
+def test_quotients_that_rounding_makes_whole(dtype: torch.dtype, mode: str) -> None:
+    """0.5 / 0.1 is 5 when it is rounded and cut, and 4 where its floor is what is exact."""
+    x = torch.linspace(-18, 18, 9001).half().to(dtype)
+    export_and_compare(
+        lambda x: (torch.div(x, 0.1, rounding_mode=mode), torch.div(x, 0.7, rounding_mode=mode)),
+        x,
+        rtol=0,
+        atol=0,
+    )

@@ -232,6 +232,29 @@ def test_scalar_tensor_does_not_widen_the_type() -> None:
     export_and_compare(torch.mul, x, torch.tensor(1.7), **HALF)
 
 
+#: Calls with numbers that half precision rounds: products take them as they are, sums rounded.
+NUMBERS: dict[str, Callable[..., Any]] = {
+    "mul": lambda x: (x * 6.2831853, 0.3 * x, x * torch.tensor(6.2831853)),
+    "add": lambda x: (x + 6.2831853, 0.1 - x, x + torch.tensor(6.2831853)),
+    "alpha": lambda x: (torch.add(x, x, alpha=0.3), torch.sub(x, x, alpha=0.7)),
+    "rsub": lambda x: torch.rsub(x, x, alpha=0.3),
+    "div": lambda x: (6.2831853 / x, x / 6.2831853),
+    "floor_divide": lambda x: (x // 0.1, torch.div(x, 0.1, rounding_mode="trunc")),
+    "remainder": lambda x: (x % 6.2831853, torch.fmod(x, 6.2831853)),
+    "leaky_relu": lambda x: torch.nn.functional.leaky_relu(x - 3, 0.3),
+    "hypot": lambda x: torch.hypot(x, torch.tensor(6.2831853)),
+    "clamp": lambda x: x.clamp(0.1, 6.2831853),
+    "compare": lambda x: (x < 0.1, x == 0.1),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_in_half_precision(name: str) -> None:
+    x = (uniform(1024).abs() * 9 + 1e-3).half()  # whole vectors: PyTorch rounds rests otherwise
+    x[:9] = 0.1
+    export_and_compare(NUMBERS[name], x, rtol=0, atol=0)
+
+
 def test_bool_arithmetic() -> None:
     x, y = torch.tensor([True, True, False, False]), torch.tensor([True, False, True, False])
     export_and_compare(lambda x, y: (x + y, x * y, torch.add(x, y, alpha=False)), x, y)

@@ -9,7 +9,8 @@ import torch
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require
 from torchtract.lower.ops.compare import clamped
-from torchtract.lower.ops.elementwise import computed_in_float32, expm1_of, log1p_of
+from torchtract.lower.ops.elementwise import expm1_of, log1p_of
+from torchtract.lower.ops.half_precision import computed_in_float32, with_all_digits_of
 from torchtract.lower.ops.special import erf_of
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value
@@ -38,6 +39,7 @@ def hardtanh(b: Builder, x: Value, min_val: float = -1, max_val: float = 1) -> V
 
 
 @lowers(aten.leaky_relu.default)
+@with_all_digits_of("negative_slope")
 def leaky_relu(b: Builder, x: Value, negative_slope: float = 0.01) -> Value:
     """leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor"""
     if x.dtype != torch.float64 and isinstance(negative_slope, (int, float)):
@@ -52,7 +54,7 @@ def rrelu(
 ) -> Value:
     """rrelu(Tensor self, Scalar lower=0.125, Scalar upper=0.333, bool training=False, ...)"""
     require(not training or lower == upper, "it draws random slopes (training=True)")
-    return leaky_relu(b, x, (lower + upper) / 2)
+    return leaky_relu(b, x=x, negative_slope=(lower + upper) / 2)
 
 
 @lowers(aten.prelu.default, aten._prelu_kernel.default)

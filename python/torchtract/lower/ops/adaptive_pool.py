@@ -11,7 +11,7 @@ from torch.utils._sympy.functions import FloorDiv
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
-from torchtract.lower.ops.elementwise import computed_in_float32
+from torchtract.lower.ops.half_precision import computed_in_float32
 from torchtract.lower.ops.shape import integers
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Fact, Size, Value, size_of, volume

@@ -8,7 +8,8 @@ import torch
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.ops.compare import signbit
-from torchtract.lower.ops.elementwise import as_float, computed_in_float32, product
+from torchtract.lower.ops.elementwise import as_float, product
+from torchtract.lower.ops.half_precision import computed_in_float32
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value
 

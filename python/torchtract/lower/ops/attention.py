@@ -8,7 +8,7 @@ from torchtract import attention  # noqa: F401  (defines torch.ops.torchtract)
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
 from torchtract.lower.dtypes import datum_type
-from torchtract.lower.ops.elementwise import computed_in_float32
+from torchtract.lower.ops.half_precision import computed_in_float32
 from torchtract.lower.ops.matmul import batched_product
 from torchtract.lower.ops.shape import integers
 from torchtract.lower.registry import lowers

@@ -99,7 +99,7 @@ def new_empty(b: Builder, x: Value, size: list[Size], dtype: Any = None) -> Valu
     return _filled(b, 0)
 
 
-@lowers(aten.scalar_tensor.default)
+@lowers(aten.scalar_tensor.default, torch.ops.prims.scalar_tensor.default)
 def scalar_tensor(b: Builder, s: Operand, dtype: Any = None) -> Value:
     """scalar_tensor(Scalar s, *, ScalarType? dtype=None) -> Tensor"""
     return _filled(b, s)

@@ -9,6 +9,7 @@ import torch
 
 from torchtract.lower.builder import Builder, Operand
 from torchtract.lower.ops.elementwise import truncated
+from torchtract.lower.ops.half_precision import with_all_digits_of
 from torchtract.lower.ops.products import is_extreme, product
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value, broadcast_shapes
@@ -53,12 +54,14 @@ def _quotient(b: Builder, x: Value, y: Value) -> Value:
 
 @lowers(aten.div.Tensor_mode, aten.div.Scalar_mode)
 @lowers(aten.divide.Tensor_mode, aten.divide.Scalar_mode)
+@with_all_digits_of("other")
 def div_mode(b: Builder, x: Value, other: Operand, rounding_mode: str | None) -> Value:
     """div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor"""
     return div(b, x, other) if rounding_mode is None else _divided(b, x, other, rounding_mode)
 
 
 @lowers(aten.floor_divide.default, aten.floor_divide.Scalar)
+@with_all_digits_of("other")
 def floor_divide(b: Builder, x: Value, other: Operand) -> Value:
     """floor_divide(Tensor self, Tensor other) -> Tensor"""
     return _divided(b, x, other, "floor")
@@ -80,6 +83,8 @@ def _divided(b: Builder, x: Operand, other: Operand, mode: str) -> Value:
     dtype = b.result.dtype
     if dtype.is_floating_point:
         x, other = _doubled(b, x, other)
+        if mode == "trunc" and dtype != torch.float64:  # PyTorch cuts what it has rounded
+            return truncated(b, b.cast(b.binary("div", x, other), dtype))
         return b.cast(_rounded_quotient(b, x, other, mode), dtype)
     above_zero = _is_above_zero(other)
     x, other = b.promote(x, other, dtype=dtype)

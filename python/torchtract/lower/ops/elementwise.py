@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
 
 import torch
 
 from torchtract.lower.builder import Builder, Operand
 from torchtract.lower.checks import Refusal
 from torchtract.lower.ops.compare import signbit
+from torchtract.lower.ops.half_precision import computed_in_float32, with_all_digits_of
 from torchtract.lower.ops.products import product
 from torchtract.lower.ops.special import erf_of
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value
 
 __all__ = [
-    "computed_in_float32",
     "expm1_of",
     "log1p_of",
     "product",
@@ -26,32 +24,6 @@ __all__ = [
 ]
 
 aten = torch.ops.aten
-
-_Lowering = TypeVar("_Lowering", bound=Callable[..., Any])
-
-
-def computed_in_float32(lowering: _Lowering) -> _Lowering:
-    """Widen half-precision tensors ahead of a lowering and round its results once.
-
-    PyTorch's kernels compute so; a formula of several steps would lose digits otherwise.
-    """
-
-    @functools.wraps(lowering)
-    def widened(b: Builder, **arguments: Any) -> Any:
-        results = lowering(b, **{name: _widened(b, v) for name, v in arguments.items()})
-        if isinstance(results, Value):
-            return b.cast(results, b.result.dtype)
-        return tuple(b.cast(r, f.dtype) for r, f in zip(results, b.results, strict=True))
-
-    return widened  # type: ignore[return-value]
-
-
-def _widened(b: Builder, argument: Any) -> Any:
-    if isinstance(argument, list):
-        return [_widened(b, part) for part in argument]
-    half = isinstance(argument, Value) and argument.dtype in (torch.float16, torch.bfloat16)
-    return b.cast(argument, torch.float32) if half else argument
-
 
 # Functions of one tensor.
 
@@ -256,25 +228,34 @@ def as_float(b: Builder, x: Value) -> Value:
 @lowers(aten.add.Tensor, aten.add.Scalar)
 def add(b: Builder, x: Value, other: Operand, alpha: Operand = 1) -> Value:
     """add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor"""
-    x, other = b.promote(x, other, dtype=b.result.dtype)
-    return b.binary("or" if x.dtype == torch.bool else "add", x, _scaled(b, other, alpha))
+    return _sum(b, "or" if b.result.dtype == torch.bool else "add", x, other, alpha)
 
 
 @lowers(aten.sub.Tensor, aten.sub.Scalar, aten.subtract.Tensor, aten.subtract.Scalar)
 def sub(b: Builder, x: Value, other: Operand, alpha: Operand = 1) -> Value:
     """sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor"""
-    x, other = b.promote(x, other, dtype=b.result.dtype)
-    return b.binary("sub", x, _scaled(b, other, alpha))
+    return _sum(b, "sub", x, other, alpha)
 
 
 @lowers(aten.rsub.Tensor, aten.rsub.Scalar)
 def rsub(b: Builder, x: Value, other: Operand, alpha: Operand = 1) -> Value:
     """rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor"""
-    x, other = b.promote(x, other, dtype=b.result.dtype)
-    return b.binary("sub", other, _scaled(b, x, alpha))
+    return _sum(b, "sub", other, x, alpha)
+
+
+def _sum(b: Builder, op: str, x: Operand, other: Operand, alpha: Operand) -> Value:
+    """A sum or a difference, of half-precision tensors rounded once."""
+    dtype = b.result.dtype
+    x, other = b.promote(x, other, dtype=dtype)
+    if alpha == 1 or dtype != torch.float16:
+        return b.binary(op, x, _scaled(b, other, alpha))
+    factor = b.cast(b.scalar(alpha, dtype), torch.float32)
+    x, other = (b.cast(side, torch.float32) for side in (x, other))
+    return b.cast(b.binary(op, x, b.binary("mul", other, factor)), dtype)
 
 
 @lowers(aten.mul.Tensor, aten.mul.Scalar, aten.multiply.Tensor, aten.multiply.Scalar)
+@with_all_digits_of("x", "other")
 def mul(b: Builder, x: Value, other: Operand) -> Value:
     """mul.Tensor(Tensor self, Tensor other) -> Tensor"""
     return product(b, *b.promote(x, other, dtype=b.result.dtype))

@@ -9,7 +9,8 @@ import torch
 
 from torchtract.lower.builder import Builder, Operand
 from torchtract.lower.limbs import summed_exactly
-from torchtract.lower.ops.elementwise import computed_in_float32, product
+from torchtract.lower.ops.elementwise import product
+from torchtract.lower.ops.half_precision import computed_in_float32
 from torchtract.lower.ops.shape import axis_of, diagonal_of, integers
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Value

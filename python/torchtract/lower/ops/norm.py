@@ -11,7 +11,7 @@ import torch
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal
-from torchtract.lower.ops.elementwise import computed_in_float32
+from torchtract.lower.ops.half_precision import computed_in_float32
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Size, Value, volume
 

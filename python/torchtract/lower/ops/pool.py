@@ -9,7 +9,7 @@ import torch
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
 from torchtract.lower.limbs import summed_exactly
-from torchtract.lower.ops.elementwise import computed_in_float32
+from torchtract.lower.ops.half_precision import computed_in_float32
 from torchtract.lower.ops.pad import padded
 from torchtract.lower.registry import lowers
 from torchtract.lower.spatial import batched, unbatched

@@ -16,7 +16,7 @@ from torchtract import recurrent  # noqa: F401  (defines torch.ops.torchtract)
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
 from torchtract.lower.dtypes import datum_type
-from torchtract.lower.ops.elementwise import computed_in_float32
+from torchtract.lower.ops.half_precision import computed_in_float32
 from torchtract.lower.ops.matmul import linear
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Fact, Value

@@ -11,7 +11,8 @@ import torch
 from torchtract.lower.builder import Builder
 from torchtract.lower.limbs import summed_exactly
 from torchtract.lower.ops.compare import clamped
-from torchtract.lower.ops.elementwise import computed_in_float32, product
+from torchtract.lower.ops.elementwise import product
+from torchtract.lower.ops.half_precision import computed_in_float32
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Fact, Size, Value, volume
 

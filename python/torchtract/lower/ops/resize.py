@@ -12,7 +12,7 @@ from torch.utils._sympy.functions import IntTrueDiv, Max
 
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import require, static_int
-from torchtract.lower.ops.elementwise import computed_in_float32
+from torchtract.lower.ops.half_precision import computed_in_float32
 from torchtract.lower.ops.shape import integers
 from torchtract.lower.registry import lowers
 from torchtract.lower.value import Size, Value, size_of

@@ -72,7 +72,8 @@ def _reduced_with(
     if reduce != "mean":
         return total
     counts = write(counts, 1, "add")
-    return div_mode(b, total, counts, None if x.dtype.is_floating_point else "floor")
+    mode = None if x.dtype.is_floating_point else "floor"
+    return div_mode(b, x=total, other=counts, rounding_mode=mode)
 
 
 def _neutral(reduce: str, dtype: torch.dtype) -> float | int:
