@@ -57,25 +57,11 @@ REFUSED: tuple[Refused, ...] = (
         "nn.functional.feature_alpha_dropout.with_train",
         some=True,
     ),
-    # Which of these it is depends on how far torch takes it apart, which differs for halves.
-    _refused(
-        "it is random; make the noise",
-        "nn.functional.dropout2d nn.functional.dropout3d",
-        dtypes="float32 float64",
-        some=True,
-    ),
-    _refused(
-        "it draws random numbers (train=True)",
-        "nn.functional.dropout",
-        dtypes="float32 float64",
-        some=True,
-    ),
     _refused("it draws random slopes (training=True)", "nn.functional.rrelu"),
     _refused("it drops weights at random", "nn.functional.scaled_dot_product_attention", some=True),
     # State, which a graph has not.
     _refused("changes it in place", "_batch_norm_with_update _native_batch_norm_legit"),
     _refused("changes it in place", "native_batch_norm", some=True),
-    _refused("changes it in place", "nn.functional.embedding", dtypes="float32 float64", some=True),
     _refused("training=True changes the running statistics", "nn.functional.batch_norm", some=True),
     _refused("use_input_stats=True changes the running statistics", "nn.functional.instance_norm"),
     # What depends on data.
