@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from dynamic.rows import Row, compare_at, floats, integers, row
-from harness import export
+from harness import export, export_and_compare
+from lower.ops.inputs import uniform
 from torchtract.errors import PulseError, UnsupportedOpError
 
 X = floats("B", "S", 6)
@@ -133,3 +134,21 @@ def test_no_stream(function: Function, reason: str) -> None:
     model = export(function, *args, dynamic_axes={"x0": {1: "S"}})
     with pytest.raises(PulseError, match=reason):
         model.pulse(S=4)
+
+
+def test_sizes_that_code_puts_into_a_tensor_and_reads_again() -> None:
+    """As DeBERTa does: the numbers are expressions of sizes, and no run has to find them."""
+    table = uniform(32, 4, seed=1)
+
+    def positions(x: torch.Tensor) -> torch.Tensor:
+        span = torch.tensor(min(x.shape[1], 16))
+        near = table[16 - span : 16 + span]
+        place = torch.arange(x.shape[1]) + span
+        return x + near[torch.clamp(place, 0, span * 2 - 1)]
+
+    export_and_compare(
+        positions,
+        uniform(2, 9, 4),
+        dynamic_axes={"x0": {0: "B", 1: "S"}},
+        sizes=[{"S": 1, "B": 1}, {"S": 16}, {"S": 40}],
+    )

@@ -27,7 +27,6 @@ REFUSED: Mapping[str, str] = {
     "CanineModel": "can't stay symbolic",
     "MobileNetV2Model": "can't stay symbolic",
     # Sizes that depend on data.
-    "DebertaModel": "known only while running",
     "JetMoeModel": "known only while running",
     "LongformerModel": "data-dependent expression",
     "LEDModel": "data-dependent expression",

@@ -19,6 +19,7 @@ from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal, require
 from torchtract.lower.counts import settle_counts
 from torchtract.lower.dtypes import datum_type
+from torchtract.lower.known_numbers import number_in, reads_a_number
 from torchtract.lower.pairs import fact_of_pairs, from_pairs, to_pairs
 from torchtract.lower.refused_calls import failed, why_none
 from torchtract.lower.registry import lowering_of
@@ -30,9 +31,6 @@ from torchtract.lower.value import Fact, Size, Value, fact_of, size_of
 from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
 
 __all__ = ["lower"]
-
-#: Operators that make a number of a tensor.
-_READS = ("aten::item", "aten::_local_scalar_dense")
 
 #: Stands for what a refused call would give.
 _REFUSED = "refused"
@@ -147,8 +145,8 @@ class _Walk:
         }
 
     def _identifiers(self, value: Value) -> tuple[str, ...]:
-        names = (value.name,) if value.imag is None else (value.name, value.imag.name)
-        return tuple(self.renamed.get(name, name) for name in names)
+        parts = (value,) if value.imag is None else (value, value.imag)
+        return tuple(self.renamed.get(part.name, part.name) for part in parts)
 
     def _placeholder(self, spec: Any, node: torch.fx.Node, user_inputs: Iterator[str]) -> Any:
         if spec.kind == InputKind.USER_INPUT:
@@ -197,16 +195,16 @@ class _Walk:
         if isinstance(known, (int, float, bool)):
             return known
         if isinstance(known, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+            if reads_a_number(node) and isinstance(known, torch.SymInt):
+                self._note_read(node, known)
             expression = self._size(known)
-            self._note_read(node, expression)
             return size_of(expression) if isinstance(known, torch.SymInt) else expression
         if known is None and not node.users:
             return self._assertion(node)
         if node.target is operator.getitem:
             return self._item(node, *node.args)
         results = self._facts(known)
-        module = module_path(node)
-        name = _op_name(node)
+        module, name = module_path(node), _op_name(node)
         self.builder.enter(identifier("_".join(filter(None, [module, name]))), module, results)
         try:
             outputs = self.builder.leave(self._lower(node))
@@ -217,12 +215,14 @@ class _Walk:
             outputs = tuple(_refused(fact) for fact in results)
         return outputs if isinstance(known, (tuple, list)) else outputs[0]
 
-    def _note_read(self, node: torch.fx.Node, number: sympy.Basic) -> None:
-        """Remember the tensor of a number that Python code read, as `x[:length]` does."""
-        if isinstance(node.target, OpOverload) and node.target.name() in _READS:
-            source = self.values[node.all_input_nodes[0]]
-            if source.name != _REFUSED and not source.dtype.is_floating_point:
-                self.builder.note_read(number, source)
+    def _note_read(self, node: torch.fx.Node, symbol: torch.SymInt) -> None:
+        """Remember what Python code read: an expression of sizes, or a number in a tensor."""
+        tensor = node.all_input_nodes[0]
+        source = self.values[tensor]
+        if (number := number_in(tensor, self._size)) is not None:
+            self.twins[symbol.node.expr] = number
+        elif source.name != _REFUSED and not source.dtype.is_floating_point:
+            self.builder.note_read(self._size(symbol), source)
 
     def _item(self, node: torch.fx.Node, call: Any, index: Any) -> Any:
         """One of several results. Those that are no tensors, None of a backward's, are left out."""

@@ -113,6 +113,8 @@ def test_logspace(dtype: torch.dtype) -> None:
             *(torch.logspace(4.3, -3, 4, **options), torch.logspace(1, 4, 7, base=2.5, **options)),
             *(torch.logspace(x, -3, 9, **options), torch.logspace(0, x, 6, base=2, **options)),
             *(torch.logspace(x, n, 8, base=1.1, **options), torch.logspace(x, n, 1, **options)),
+            *(torch.logspace(4.3, n, 1, **options), torch.logspace(4.3, n, 2, **options)),
+            torch.logspace(n, x, 1, **options),
         ),
         torch.tensor(4.3, dtype=dtype),
         torch.tensor(3),

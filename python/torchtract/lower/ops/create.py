@@ -203,8 +203,12 @@ def logspace_between(
     """logspace.Tensor_Tensor(Tensor start, Tensor end, int steps, float base=10.0, *, ...)"""
     dtype = b.result.dtype
     wide = torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else torch.float64
-    start, end = (b.cast(x, wide) for x in b.promote(start, end, dtype=dtype))
-    exponents = numbers_between(b, start, end, steps)
+    if steps == 1:  # PyTorch rounds the ends only where it computes between them
+        wide = torch.float64
+        exponents = b.unsqueeze(b.tensor(start, wide), [0])
+    else:
+        start, end = (b.cast(x, wide) for x in b.promote(start, end, dtype=dtype))
+        exponents = numbers_between(b, start, end, steps)
     return b.cast(b.binary("pow", b.scalar(base, wide), exponents), dtype)
 
 
