@@ -144,7 +144,8 @@ def test_sizes_that_code_puts_into_a_tensor_and_reads_again() -> None:
         span = torch.tensor(min(x.shape[1], 16))
         near = table[16 - span : 16 + span]
         place = torch.arange(x.shape[1]) + span
-        return x + near[torch.clamp(place, 0, span * 2 - 1)]
+        last: Any = span * 2 - 1  # a tensor, taken for a number
+        return x + near[torch.clamp(place, 0, last)]
 
     export_and_compare(
         positions,
