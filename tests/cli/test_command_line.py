@@ -39,6 +39,12 @@ def start(*args: str | Path, program: str = MAIN) -> subprocess.Popen[str]:
     )
 
 
+def test_the_package_runs_as_the_command() -> None:
+    arguments = [sys.executable, "-m", "torchtract", "--version"]
+    told = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+    assert package.__version__ in told
+
+
 def test_version(torchtract: Torchtract) -> None:
     result = torchtract("--version")
 

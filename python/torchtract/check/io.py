@@ -90,7 +90,7 @@ class IoCheck:
         self.trial: Trial | None = None
         self._module = module
         self._locate = locate
-        self._seen: dict[str, set[bytes]] = {}
+        self._seen: dict[str, set[tuple[str, bytes]]] = {}
 
     def run(
         self,
@@ -205,16 +205,18 @@ class IoCheck:
             flat = np.ascontiguousarray(expected).reshape(-1)
             first = flat[:1]
             other = flat[~((flat == first) | ((flat != flat) & (first != first)))]
-            seen.update(v.tobytes() for v in (first, other[:1]) if v.size)
+            seen.update((v.dtype.str, v.tobytes()) for v in (first, other[:1]) if v.size)
 
     def _warn_if_constant(self) -> None:
         """Warn about outputs whose reference is one number everywhere."""
         for name, values in self._seen.items():
             if len(values) == 1:
+                dtype, value = next(iter(values))
+                number = np.frombuffer(value, dtype)[0]
                 warnings.warn(
                     f"check_io: output {name!r} has one and the same value everywhere in "
-                    "PyTorch, so this check shows nothing about it; initialise the weights "
-                    "(torchvision's ViT has a head of zeros) or pass other inputs.",
+                    f"PyTorch, {number}, so this check shows nothing about it; initialise the "
+                    "weights (torchvision's ViT has a head of zeros) or pass other inputs.",
                     ConstantReferenceWarning,
                     stacklevel=4,
                 )
