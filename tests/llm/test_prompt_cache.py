@@ -98,6 +98,28 @@ def test_a_long_prompt_is_read_in_chunks() -> None:
     assert model.pushed == [16, 16, 16, 2, 1]
 
 
+def test_a_model_that_reads_behind_others_one_by_one() -> None:
+    model = FakeModel(allows=lambda past, new: past == 0 or new == 1)
+    lm = LanguageModel(model, prompt_chunk=2)
+    expected = LanguageModel(FakeModel())
+
+    # What is left of a prompt is read one by one only where that is faster than to begin again.
+    for prompt, pushed in (
+        ([1, 2, 3, 4, 5], [5]),
+        ([1, 2, 3, 4, 5, 6], [1]),
+        ([1, 2, 3, 4, 9, 9, 9], [7]),
+        ([1, 2, 3, 4, 9, 9, 8, 7], [1, 1]),
+    ):
+        model.pushed = []
+        found = lm.generate(prompt, max_new_tokens=1).tokens
+        assert model.pushed == pushed
+        assert found == expected.generate(prompt, max_new_tokens=1).tokens
+
+    alone = FakeModel(allows=lambda _, new: new == 1)
+    LanguageModel(alone).generate([1, 2, 3], max_new_tokens=2)
+    assert alone.pushed == [1, 1, 1, 1]
+
+
 def test_a_prompt_is_read_once_for_several_texts() -> None:
     model = FakeModel()
     lm = LanguageModel(model)

@@ -14,7 +14,7 @@ from torchtract.llm.causal import CausalModel, Session
 from torchtract.llm.chat import ChatTemplate
 from torchtract.llm.encoder_decoder import EncodedPrompt, EncoderDecoder
 from torchtract.llm.generation import Continuation, Generation, TextStream
-from torchtract.llm.prompt_cache import PromptCache, PromptReader
+from torchtract.llm.prompt_cache import PromptCache, PromptReader, Steps
 from torchtract.llm.sampling import Sampler
 from torchtract.llm.settings import Settings, check_stops
 from torchtract.llm.tokenizer import FolderTokenizer, TokenIds, Tokenizer
@@ -52,7 +52,8 @@ class LanguageModel:
         settings: how to generate where a call does not say.
         prompt_cache: how many texts the model remembers, so that a prompt that begins as one of
             them is not read from its start. Each takes memory as its length does.
-        prompt_chunk: how many tokens of a prompt are read in one go.
+        prompt_chunk: how many tokens of a prompt are read in one go, where the model's assertions
+            allow some behind others.
 
     Attributes:
         model: the model in the engine, which gives sessions.
@@ -96,8 +97,10 @@ class LanguageModel:
         told = self.settings.eos_token_ids
         self.eos_token_ids = tuple(model.eos_token_ids if told is None else told)
         continues = None if isinstance(model, EncoderDecoder) else model
-        self._cache = None if continues is None else PromptCache(continues, prompt_cache)
-        self._chunk = prompt_chunk
+        self._steps = Steps.of(model, prompt_chunk)
+        self._cache = (
+            None if continues is None else PromptCache(continues, prompt_cache, self._steps)
+        )
 
     @overload
     def generate(
@@ -306,11 +309,11 @@ class LanguageModel:
 
     def _reader(self, prompt: list[int], uses: int) -> PromptReader:
         if self._cache is not None:
-            return PromptReader(self._cache, prompt, uses, self._chunk)
+            return PromptReader(self._cache, prompt, uses, self._steps)
         assert isinstance(self.model, EncoderDecoder)
         source = EncodedPrompt(self.model, prompt)
         begin = [self.model.start_token_id]
-        return PromptReader(source, begin, uses, self._chunk, length=len(prompt))
+        return PromptReader(source, begin, uses, self._steps, length=len(prompt))
 
     def tokens(self, prompt: Prompt) -> list[int]:
         """The token ids of a prompt.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,10 @@ import numpy.typing as npt
 from torchtract import _native
 from torchtract.errors import LoadError, RunError
 from torchtract.runtime.fact import Fact, Node
+from torchtract.sizes import Assertion, allowed
+
+if TYPE_CHECKING:
+    from torchtract.runtime.model import Model
 
 __all__ = ["CausalModel", "Session"]
 
@@ -37,7 +41,7 @@ class CausalModel:
         max_prompt_length: of a decoder, how many tokens its encoder reads; None for any number.
     """
 
-    def __init__(self, native: _native.CausalRunnable, threads: int) -> None:
+    def __init__(self, native: _native.CausalRunnable, threads: int, model: Model) -> None:
         self._native = native
         self.threads = threads
         self.max_length: int = native.max_length() or sys.maxsize
@@ -47,6 +51,17 @@ class CausalModel:
         self.start_token_id: int | None = told.get("decoder_start_token_id")
         self.max_prompt_length: int | None = told.get("max_prompt_length")
         self.context = tuple(Fact(*fact) for fact in native.context())
+        self._assertions = [Assertion.parse(assertion) for assertion in model.assertions]
+        context = {fact.name for fact in self.context}
+        tokens, cache = [fact for fact in model.inputs if fact.name not in context][:2]
+        self._new, self._past = str(tokens.shape[1]), str(cache.shape[2])
+
+    def allows(self, past: int, new: int) -> bool:
+        """Whether the file's assertions allow to read so many tokens at once behind so many.
+
+        With ``tg: S==1`` and ``pp: P==0`` alone, those behind others are read one by one.
+        """
+        return allowed({self._past: past, self._new: new}, self._assertions)
 
     def session(self, context: Mapping[str, npt.ArrayLike] | None = None) -> Session:
         """An empty text.

@@ -96,7 +96,7 @@ class Model:
         from torchtract.runtime.causal import CausalModel
 
         _check(threads)
-        return CausalModel(self._native.compile_causal(threads), threads)
+        return CausalModel(self._native.compile_causal(threads), threads, self)
 
     def pulse(self, /, *, allow_unequal: bool = False, **pulse: SupportsIndex) -> PulsedModel:
         """Gives the model that computes a stream, a pulse of frames at a time.
