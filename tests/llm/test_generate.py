@@ -353,6 +353,23 @@ def test_a_number_of_texts_that_is_refused(n: Any) -> None:
         LanguageModel(FakeModel()).fork([1], n)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        *(({name: []}, f"{name} can't be among them") for name in ("messages", "tools", "self")),
+        *(([1], "a dict"), ([], "a dict"), ({1: 2}, "a dict")),
+        ({"x": object()}, "plain data"),
+    ],
+    ids=str,
+)
+def test_template_options_that_are_refused(options: Any, words: str) -> None:
+    lm = LanguageModel(FakeModel(), chat_template=ChatTemplate({"default": "5"}, {}, "a test"))
+
+    with pytest.raises(GenerationError, match=f"options.*{words}"):
+        lm.chat([{"role": "user", "content": "Hi"}], template_options=options)
+    assert lm.chat_tokens([{"role": "user"}], template_options={"x": 1}) == [5]
+
+
 def test_chat_without_a_template() -> None:
     with pytest.raises(GenerationError, match="without a chat template"):
         LanguageModel(FakeModel()).chat([{"role": "user", "content": "Hi"}])

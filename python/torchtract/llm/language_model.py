@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from torchtract.errors import GenerationError, LoadError
 from torchtract.llm.causal import CausalModel, Session
-from torchtract.llm.chat import ChatTemplate
+from torchtract.llm.chat import ChatTemplate, check_template_options
 from torchtract.llm.encoder_decoder import EncodedPrompt, EncoderDecoder
 from torchtract.llm.generation import Continuation, Generation, TextStream
 from torchtract.llm.prompt_cache import PromptCache, PromptReader, Steps
@@ -230,7 +230,8 @@ class LanguageModel:
                 "chat: the model came without a chat template, so messages make no prompt; "
                 "generate continues a text, and a chat_template.jinja in the folder is read."
             )
-        text = self.chat_template.render(messages, tools, **(template_options or {}))
+        options = check_template_options(template_options)
+        text = self.chat_template.render(messages, tools, **options)
         # The template writes the token for the start of a text itself.
         return self.tokenizer.encode(text, add_special_tokens=False)
 
