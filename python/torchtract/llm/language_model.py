@@ -16,8 +16,8 @@ from torchtract.llm.encoder_decoder import EncodedPrompt, EncoderDecoder
 from torchtract.llm.generation import Continuation, Generation, TextStream
 from torchtract.llm.prompt_cache import PromptCache, PromptReader, Steps
 from torchtract.llm.sampling import Sampler
-from torchtract.llm.settings import Settings, check_stops
-from torchtract.llm.tokenizer import FolderTokenizer, TokenIds, Tokenizer
+from torchtract.llm.settings import Settings, check_int, check_stops
+from torchtract.llm.tokenizer import FolderTokenizer, TokenIds, Tokenizer, check_ids
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -287,9 +287,9 @@ class LanguageModel:
         chosen = self.settings.sampling_for(**sampling)
         stops = (*check_stops(stop), *self.settings.stop)
         for name, value, least in (("n", n, 1), ("max_new_tokens", max_new_tokens, 1)):
-            _check_int(name, value, least)
+            check_int(name, value, least)
         if seed is not None:
-            _check_int("seed", seed, 0)
+            seed = check_int("seed", seed, 0)
         self._check_prompt(prompt)
         reader = self._reader(prompt, n)
         return [
@@ -343,11 +343,7 @@ class LanguageModel:
             raise GenerationError(
                 "prompt: it is empty; give a text, or the token for the start of one"
             )
-        for token in tokens:
-            if not 0 <= token < self.vocab_size:
-                raise GenerationError(
-                    f"prompt: there is no token {token}, only 0 to {self.vocab_size - 1}"
-                )
+        check_ids("prompt", tokens, self.vocab_size)
         if isinstance(self.model, EncoderDecoder):
             longest, takes = self.model.max_prompt_length, "its encoder takes {}"
         else:
@@ -372,9 +368,3 @@ def _drained(stream: TextStream) -> Generation:
 
 def _drop(tokens: Sequence[int], session: Session) -> None:
     """Keeps nothing."""
-
-
-def _check_int(name: str, value: Any, least: int) -> None:
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not (whole and value >= least):
-        raise GenerationError(f"{name}={value!r}: an int from {least} is needed")

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from torchtract.errors import GenerationError, LoadError
 from torchtract.llm.sampling import Sampling
 
-__all__ = ["Settings", "check_stops"]
+__all__ = ["Settings", "check_int", "check_stops"]
 
 #: Of what transformers would do and we don't: the values that ask for nothing, besides null.
 _NOTHING_ASKED: dict[str, tuple[Any, ...]] = {
@@ -94,6 +96,18 @@ class Settings:
         if not self.do_sample:
             values["temperature"] = 0.0
         return Sampling(**{**values, **{k: v for k, v in asked.items() if v is not None}})
+
+
+def check_int(name: str, value: Any, least: int) -> int:
+    """The value of an option that counts.
+
+    Raises:
+        GenerationError: it is no int, or below `least`.
+    """
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not (whole and value >= least):
+        raise GenerationError(f"{name}={value!r}: an int from {least} is needed")
+    return int(value)
 
 
 def check_stops(stop: str | Sequence[str]) -> tuple[str, ...]:

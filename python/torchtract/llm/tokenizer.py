@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torchtract.errors import GenerationError, LoadError
 
-__all__ = ["FolderTokenizer", "TokenIds", "Tokenizer"]
+__all__ = ["FolderTokenizer", "TokenIds", "Tokenizer", "check_ids"]
 
 
 class Tokenizer(Protocol):
@@ -88,3 +88,14 @@ class TokenIds:
     def decode(self, tokens: Sequence[int], *, skip_special_tokens: bool = True) -> str:  # noqa: ARG002
         """As `Tokenizer.decode`."""
         return " ".join(map(str, tokens))
+
+
+def check_ids(name: str, tokens: Sequence[int], vocab_size: int) -> None:
+    """Refuses token ids that the model does not have.
+
+    Raises:
+        GenerationError: there is such a one.
+    """
+    for token in tokens:
+        if not 0 <= token < vocab_size:
+            raise GenerationError(f"{name}: there is no token {token}, only 0 to {vocab_size - 1}")
