@@ -143,7 +143,8 @@ def test_the_models_longest_text() -> None:
 def test_what_the_folder_says_holds_unless_the_call_says_otherwise() -> None:
     def generated(settings: Settings | None = None, **options: Any) -> list[int]:
         model = LanguageModel(FakeModel(), settings=settings)
-        tokens: list[int] = model.generate([1, 2], max_new_tokens=20, **options).tokens
+        asked = {"max_new_tokens": 20, **options}
+        tokens: list[int] = model.generate([1, 2], **asked).tokens
         return tokens
 
     greedy = generated()
@@ -163,6 +164,9 @@ def test_what_the_folder_says_holds_unless_the_call_says_otherwise() -> None:
     assert off == generated(seed=3, temperature=0.9)
     assert generated(Settings(eos_token_ids=(greedy[4],))) == greedy[:5]
     assert generated(Settings(eos_token_ids=())) == greedy
+    few = Settings(max_new_tokens=3)
+    assert generated(few) == greedy
+    assert generated(few, max_new_tokens=None) == greedy[:3]
 
 
 def test_seeds() -> None:

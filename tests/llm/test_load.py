@@ -175,6 +175,10 @@ def test_a_file_that_is_missing(copy: Path, file: str) -> None:
         ("generation_config.json", "{,}", "no JSON"),
         ("generation_config.json", '{"temperature": -1}', "temperature=-1"),
         ("generation_config.json", '{"num_beams": 4}', "num_beams=4"),
+        ("generation_config.json", '{"encoder_no_repeat_ngram_size": 3}', "ngram_size=3"),
+        ("generation_config.json", '{"encoder_repetition_penalty": 1.5}', "penalty=1.5"),
+        ("generation_config.json", '{"do_sample": "no"}', "do_sample='no': true or false"),
+        ("generation_config.json", '{"max_new_tokens": 0}', "max_new_tokens=0"),
         ("generation_config.json", '{"eos_token_id": "end"}', "eos_token_id='end'"),
         ("config.json", "x", "no JSON"),
         ("model.nnef.tar", "x", "model.nnef.tar"),
@@ -259,6 +263,9 @@ def test_what_files_say_of_sampling(folder: WriteFolder) -> None:
     assert found.sampling_for() == llm.Sampling(temperature=0.6, top_p=0.9, top_k=50)
     assert found.sampling_for(top_k=0, temperature=1.0) == llm.Sampling(temperature=1.0, top_p=0.9)
     assert found.stop == ("END",)
+    # As old versions of transformers write it: all that they know.
+    old = {"max_length": 20, "encoder_repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0}
+    assert settings(folder, "old", generation_config=old) == llm.Settings()
 
 
 def test_special_tokens_of_any_form(folder: WriteFolder) -> None:

@@ -26,11 +26,14 @@ __all__ = ["GenerationOptions", "LanguageModel", "Prompt"]
 
 Prompt: TypeAlias = "str | Sequence[int] | npt.NDArray[np.integer[Any]]"
 
+_MAX_NEW_TOKENS = 128
+"""Where neither the call nor the folder tells."""
+
 
 class GenerationOptions(TypedDict, total=False):
     """The options of `LanguageModel.generate`, which tells what they mean."""
 
-    max_new_tokens: int
+    max_new_tokens: int | None
     temperature: float | None
     top_k: int | None
     top_p: float | None
@@ -116,7 +119,7 @@ class LanguageModel:
         self,
         prompt: Prompt,
         *,
-        max_new_tokens: int = 128,
+        max_new_tokens: int | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -130,7 +133,7 @@ class LanguageModel:
 
         What is None is as the folder's ``generation_config.json`` says, and where that is silent
         as transformers has it: the likeliest token is taken; once a temperature is given, tokens
-        are drawn from the 50 likeliest.
+        are drawn from the 50 likeliest. Then 128 tokens are generated at most.
 
         Args:
             prompt: a text, which begins with the token for that, if the model has one; or token
@@ -278,7 +281,7 @@ class LanguageModel:
         prompt: list[int],
         n: int,
         *,
-        max_new_tokens: int = 128,
+        max_new_tokens: int | None = None,
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         **sampling: float | None,
@@ -286,8 +289,10 @@ class LanguageModel:
         """Checks all that was asked for, and reads nothing yet."""
         chosen = self.settings.sampling_for(**sampling)
         stops = (*check_stops(stop), *self.settings.stop)
-        for name, value, least in (("n", n, 1), ("max_new_tokens", max_new_tokens, 1)):
-            check_int(name, value, least)
+        told = self.settings.max_new_tokens or _MAX_NEW_TOKENS
+        most = told if max_new_tokens is None else max_new_tokens
+        for name, value in (("n", n), ("max_new_tokens", most)):
+            check_int(name, value, 1)
         if seed is not None:
             seed = check_int("seed", seed, 0)
         self._check_prompt(prompt)
@@ -300,7 +305,7 @@ class LanguageModel:
                     decode=self.tokenizer.decode,
                     eos=frozenset(self.eos_token_ids) | self._ends(stops),
                     stops=stops,
-                    most=min(max_new_tokens, self.max_length - len(reader.tokens)),
+                    most=min(most, self.max_length - len(reader.tokens)),
                     # One for all: others' prompts have a place in the cache too.
                     give_back=reader.give if place == 0 else _drop,
                 )
