@@ -246,7 +246,8 @@ def test_cancelling_while_the_prompt_is_read() -> None:
     assert stream.result
     assert stream.result.finish_reason == "cancelled"
     assert stream.result.tokens == []
-    assert sum(model.pushed) == 60
+    assert sum(model.pushed) == stream.result.timings.prompt_tokens == 60
+    assert stream.result.prompt_tokens == 1000
     assert lm.generate([1] * 1000, max_new_tokens=1).cached_tokens == 60
 
 
@@ -265,6 +266,7 @@ def test_closing_a_stream() -> None:
     unread.close()
     assert unread.result
     assert (unread.result.finish_reason, unread.result.tokens) == ("cancelled", [])
+    assert (unread.result.prompt_tokens, unread.result.timings.prompt_tokens) == (2, 0)
     assert list(unread) == []
 
     ended = lm.generate([1, 2], max_new_tokens=3, stream=True)

@@ -125,7 +125,8 @@ class PromptReader:
     Attributes:
         length: how many tokens the prompt has.
         cached: tokens that were read for an earlier prompt.
-        seconds: how long the others took.
+        newly_read: the others, as far as they were read.
+        seconds: how long that took.
     """
 
     def __init__(
@@ -139,10 +140,12 @@ class PromptReader:
         self.tokens = tokens
         self.length = len(tokens) if length is None else length
         self.cached = 0
+        self.newly_read = 0
         self.seconds = 0.0
         self._source = source
         self._uses = uses
         self._steps = steps
+        self._encoded = length
         self._session: Session | None = None
         self._logits: Logits | None = None
         self._lock = threading.Lock()
@@ -173,6 +176,7 @@ class PromptReader:
         started = perf_counter()
         self._session = self._source.take(self.tokens)
         self.cached = self._session.length
+        self.newly_read += self._encoded or 0
         self.seconds += perf_counter() - started
 
     def _read_on(self, session: Session, done: int) -> None:
@@ -184,6 +188,8 @@ class PromptReader:
         except BaseException:
             self._session = None  # what it has read is not known any more
             raise
+        if self._encoded is None:
+            self.newly_read += len(chunk)
         self.seconds += perf_counter() - started
 
 
