@@ -181,6 +181,7 @@ def test_a_file_that_is_missing(copy: Path, file: str) -> None:
         ("generation_config.json", '{"max_new_tokens": 0}', "max_new_tokens=0"),
         ("generation_config.json", '{"eos_token_id": "end"}', "eos_token_id='end'"),
         ("config.json", "x", "no JSON"),
+        ("config.json", '{"text_config": 5}', "text_config=5"),
         ("model.nnef.tar", "x", "model.nnef.tar"),
     ],
     ids=str,
@@ -194,6 +195,12 @@ def test_a_file_that_is_broken(copy: Path, file: str, content: Any, words: str) 
 
     with pytest.raises(LoadError, match=words):
         llm.load(copy)
+
+
+@pytest.mark.parametrize("threads", ["2", 1.5, 10**12])
+def test_a_number_of_threads_that_can_not_be(exported: Path, threads: Any) -> None:
+    with pytest.raises(EngineError, match=f"threads={threads!r}: can't be"):
+        llm.load(exported, threads=threads)
 
 
 def test_a_foreign_tokenizer(copy: Path, bpe: Tokenizer) -> None:

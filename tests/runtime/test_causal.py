@@ -103,6 +103,7 @@ def test_a_fork_forgets_before_it_reads(counts: CausalModel) -> None:
     [
         ([], "at least one id"),
         ([[1]], r"not \[1, 1\]"),
+        ([[1], [1, 2]], r"a row of ids is read, not '\[\[1\], \[1, 2\]\]'"),
         ([0.5], "not float64"),
         ([True], "not bool"),
         ([3], "3 is no token, the ids are 0 to 2"),

@@ -105,6 +105,8 @@ def read_settings(folder: Path) -> Settings:
     if settings.eos_token_ids is None:
         config = _read(folder, "config.json")
         text = config.get("text_config") or {}
+        if not isinstance(text, dict):
+            raise LoadError(f"{folder}/config.json: text_config={text!r}: an object is needed")
         found = config.get("eos_token_id", text.get("eos_token_id"))
         settings = replace(settings, eos_token_ids=eos_token_ids(found, f"{folder}/config.json"))
     return settings

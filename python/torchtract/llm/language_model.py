@@ -70,6 +70,7 @@ class LanguageModel:
 
     Raises:
         LoadError: the tokenizer has tokens that the model has not.
+        GenerationError: `prompt_cache` or `prompt_chunk` can't be.
     """
 
     def __init__(
@@ -82,10 +83,8 @@ class LanguageModel:
         prompt_cache: int = 2,
         prompt_chunk: int = 512,
     ) -> None:
-        if prompt_cache < 0 or prompt_chunk < 1:
-            raise ValueError(
-                f"prompt_cache={prompt_cache}, prompt_chunk={prompt_chunk}: at least 0 and 1"
-            )
+        prompt_cache = check_int("prompt_cache", prompt_cache, 0)
+        prompt_chunk = check_int("prompt_chunk", prompt_chunk, 1)
         if isinstance(tokenizer, FolderTokenizer) and tokenizer.vocab_size > model.vocab_size:
             raise LoadError(
                 f"the tokenizer has {tokenizer.vocab_size} tokens and the model "
@@ -287,6 +286,10 @@ class LanguageModel:
         **sampling: float | None,
     ) -> list[TextStream]:
         """Checks all that was asked for, and reads nothing yet."""
+        options = GenerationOptions.__annotations__
+        for name in sampling:
+            if name not in options:
+                raise TypeError(f"{name}: there is no such option, only {', '.join(options)}")
         chosen = self.settings.sampling_for(**sampling)
         stops = (*check_stops(stop), *self.settings.stop)
         told = self.settings.max_new_tokens or _MAX_NEW_TOKENS
@@ -330,7 +333,12 @@ class LanguageModel:
         if isinstance(prompt, str):
             # A tokenizer that begins a text with a token would make a prompt of none.
             return self.tokenizer.encode(prompt) if prompt else []
-        tokens = np.asarray(prompt)
+        try:
+            tokens = np.asarray(prompt)
+        except (ValueError, TypeError) as error:  # such as rows of different lengths
+            raise GenerationError(
+                f"prompt: a text or a list of ints is needed, not {str(prompt)[:40]!r}"
+            ) from error
         if tokens.ndim != 1 or (tokens.size and tokens.dtype.kind not in "iu"):
             shape = ",".join(map(str, tokens.shape))
             raise GenerationError(

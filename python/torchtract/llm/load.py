@@ -44,7 +44,8 @@ def load(
     Raises:
         LoadError: there is no model or no tokenizer, one of them is broken or another model's, or
             a package is not installed.
-        EngineError: tract can't compile the model.
+        EngineError: tract can't compile the model, or there can't be so many threads.
+        GenerationError: `prompt_cache` or `prompt_chunk` can't be.
     """
     path = Path(path)
     folder = path if is_language_model_folder(path) else None

@@ -142,7 +142,10 @@ class Session:
         return Session(self._native.fork(), self.model)
 
     def _checked(self, tokens: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        ids = np.asarray(tokens)
+        try:
+            ids = np.asarray(tokens)
+        except ValueError as error:  # rows of different lengths
+            raise RunError(f"tokens: a row of ids is read, not {str(tokens)[:40]!r}.") from error
         if ids.ndim != 1 or not ids.size:
             raise RunError(f"tokens: a row of at least one id is read, not {list(ids.shape)}.")
         if not np.issubdtype(ids.dtype, np.integer):
