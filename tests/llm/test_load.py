@@ -127,6 +127,8 @@ def test_a_file_alone_has_token_ids_or_the_tokenizer_of_a_folder(
     texts = llm.load(str(file), tokenizer=str(exported), threads=2)
     assert texts.generate("Models", max_new_tokens=8).text == expected.text
     assert texts.chat(MESSAGES, max_new_tokens=4).tokens
+    by_file = llm.load(file, tokenizer=exported / "tokenizer.json")
+    assert by_file.generate("Models", max_new_tokens=8).text == expected.text
 
 
 def test_generating_loads_no_torch(exported: Path) -> None:
@@ -158,8 +160,9 @@ def test_a_prompt_may_fill_the_model(lm: llm.LanguageModel) -> None:
 def test_a_file_that_is_missing(copy: Path, file: str) -> None:
     (copy / file).unlink()
 
-    with pytest.raises(LoadError, match=f"it has no {file}"):
+    with pytest.raises(LoadError, match=f"it has no {file}") as caught:
         llm.load(copy)
+    assert "model.nnef.tar" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -217,6 +220,8 @@ def test_a_path_that_is_missing(exported: Path, tmp_path: Path) -> None:
         llm.load(tmp_path / "missing")
     with pytest.raises(LoadError, match="no such folder"):
         llm.load(exported, tokenizer=tmp_path / "missing")
+    with pytest.raises(LoadError, match=r"it is a file; give the folder with tokenizer\.json"):
+        llm.load(exported, tokenizer=exported / "tokenizer_config.json")
 
 
 def test_a_model_that_is_no_language_model(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def read_tokenizer(folder: Path) -> FolderTokenizer:
     if not path.exists():
         raise LoadError(
             f"{folder}: it has no tokenizer.json; tokenizer.save_pretrained(folder) of "
-            "transformers writes one."
+            "transformers writes one, and a model's file itself, such as "
+            f"{folder / MODEL_NAMES[0]}, is loaded without one or with tokenizer=FOLDER."
         )
     return FolderTokenizer(path)
 

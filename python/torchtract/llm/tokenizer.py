@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -64,7 +65,13 @@ class FolderTokenizer:
         """As `Tokenizer.encode`."""
         try:
             return self._native.encode(text, add_special_tokens=add_special_tokens).ids
-        except Exception as error:  # as above, such as for half a surrogate pair
+        except Exception as error:  # as above
+            if half := re.search("[\ud800-\udfff]", text):
+                raise GenerationError(
+                    f"{text[:40]!r}: can't be made token ids, since {half[0]!r} at "
+                    f"{half.start()} is half a surrogate pair and no character; remove it, or "
+                    "decode the text anew."
+                ) from error
             raise GenerationError(f"{text[:40]!r}: the tokenizer refuses it: {error}") from error
 
     def decode(self, tokens: Sequence[int], *, skip_special_tokens: bool = True) -> str:
