@@ -180,7 +180,7 @@ def test_the_first_of_the_likeliest_without_a_temperature(logits: Logits) -> Non
     assert Sampler(Sampling(), (), 0)(logits) == int(torch.tensor(logits).argmax())
 
 
-@pytest.mark.parametrize("temperature", [1e-300, 1e-40, 1e-6, 5e-324])
+@pytest.mark.parametrize("temperature", [1e-300, 1e-40, np.float32(1e-40), 1e-6, 5e-324])
 @pytest.mark.parametrize("filters", [{}, {"top_k": 3, "top_p": 0.9, "min_p": 0.1}], ids=str)
 def test_a_low_temperature_draws_the_likeliest(temperature: float, filters: dict[str, Any]) -> None:
     logits = np.array([-3e38, 1.0, 3.0, -np.inf, 2.0], np.float32)

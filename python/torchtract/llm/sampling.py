@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,6 @@ Tokens = npt.NDArray[np.int64]
 
 _NONE = np.float32(-np.inf)
 """The logit of a token that must not be chosen."""
-_LARGEST = sys.float_info.max
 _LIKELY = 1024
 """Of so many tokens the likeliest are looked for first: few prompts leave more to choose from."""
 
@@ -173,8 +171,15 @@ def _draw(logits: Logits, random: np.random.Generator) -> int:
 
 def _check(name: str, value: Any, holds: Callable[[float], bool], needed: str) -> None:
     number = _is_number(value, int, float, np.integer, np.floating)
-    if not (number and -_LARGEST <= value <= _LARGEST and holds(value)):
+    if not (number and _is_finite(value) and holds(value)):
         raise GenerationError(f"{name}={value!r}: a number {needed}, is needed")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int that is too large for a float
+        return False
 
 
 def _is_number(value: Any, *types: type) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from torchtract import _native
-from torchtract.errors import LoadError, RunError
+from torchtract.errors import CaptureError, LoadError, RunError
 from torchtract.runtime.fact import Fact, Node
 from torchtract.sizes import Assertion, allowed
 
@@ -51,10 +52,10 @@ class CausalModel:
         self.start_token_id: int | None = told.get("decoder_start_token_id")
         self.max_prompt_length: int | None = told.get("max_prompt_length")
         self.context = tuple(Fact(*fact) for fact in native.context())
-        self._assertions = [Assertion.parse(assertion) for assertion in model.assertions]
+        self._assertions = list(_readable(model.assertions))
         context = {fact.name for fact in self.context}
         tokens, cache = [fact for fact in model.inputs if fact.name not in context][:2]
-        self._new, self._past = str(tokens.shape[1]), str(cache.shape[2])
+        self._new, self._past = str(tokens.shape[1]), str(cache.shape[-2])
 
     def allows(self, past: int, new: int) -> bool:
         """Whether the file's assertions allow to read so many tokens at once behind so many.
@@ -165,6 +166,13 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session({self.length} tokens read)"
+
+
+def _readable(assertions: Iterable[str]) -> Iterator[Assertion]:
+    """Those that need no tract to be evaluated. It tells what the others forbid when it runs."""
+    for assertion in assertions:
+        with suppress(CaptureError):
+            yield Assertion.parse(assertion)
 
 
 def _vocabulary(native: _native.CausalRunnable) -> int:
