@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
         *("whole_modules", "factorizations"),
     },
     "shapes": {"errors", "sizes", "capture", "lower"},
-    "runtime": {"errors", "_native"},
+    "runtime": {"errors", "sizes", "_native"},
     "npz": {"errors"},
     "check": {"errors", "sizes", "nnef", "passes", "lower", "_native", "runtime"},
     "debug_bundle": {"errors", "nnef", "npz", "check"},

@@ -140,7 +140,8 @@ class ChatRequest(Asked):
         asked = self.max_completion_tokens or self.max_tokens
         if asked is not None:
             return asked
-        return lm.max_length if lm.max_length < sys.maxsize else LONGEST_ANSWER
+        longest = lm.max_length if lm.max_length < sys.maxsize else LONGEST_ANSWER
+        return lm.settings.max_new_tokens or longest
 
     def _prompts(self, lm: LanguageModel) -> list[list[int]]:
         messages = [{**message, "content": as_text(message)} for message in self.messages]

@@ -22,7 +22,7 @@ from llm.families import tiny
 from llm.texts import trained_tokenizer, write_language_model
 from torchtract.cli import app
 from torchtract.cli.output import show_piece
-from torchtract.llm import LanguageModel, load
+from torchtract.llm import LanguageModel, export, load
 
 COMMANDS = ["export", "generate", "chat", "bench"]
 
@@ -146,7 +146,7 @@ def test_a_file_alone(torchtract: Torchtract, llama: Path, lm: LanguageModel) ->
         (["generate", ".", "x"], "it has no model.nnef.tar"),
         (["chat", "LLAMA/model.nnef.tar"], "without a chat template"),
         (["chat", "LLAMA", "--top-p", "0"], "error: top_p=0.0"),
-        (["bench", "LLAMA", "--new-tokens", "600"], "longest text has 1024 tokens"),
+        (["bench", "LLAMA", "--new-tokens", "512"], "may be 1023 at most: the model's longest"),
         (["bench", "missing"], "missing"),
         (["export", "missing", "out"], "missing"),
     ],
@@ -273,6 +273,20 @@ def test_bench(torchtract: Torchtract, llama: Path) -> None:
     for name in ("prompt", "generated"):
         speed = data[f"{name}_tokens_per_second"]
         assert 0 < speed["minimum"] <= speed["median"] <= speed["maximum"]
+
+
+def test_bench_of_an_encoder_decoder(torchtract: Torchtract, tmp_path: Path) -> None:
+    bart = tiny("BartForConditionalGeneration", max_position_embeddings=80)
+    folder = export(bart, tmp_path / "bart", check_io=False)
+
+    def bench(prompt: int, new: int) -> Result:
+        sizes = ("--prompt-tokens", str(prompt), "--new-tokens", str(new), "--rounds", "1")
+        return torchtract("llm", "bench", folder, *sizes, "--json")
+
+    data = json.loads(bench(80, 78).stdout)
+    assert (data["prompt_tokens"], data["new_tokens"]) == (80, 78)
+    assert "the encoder reads 80 tokens at most" in bench(81, 1).stderr
+    assert "--new-tokens 79: is refused, since it may be 78 at most" in bench(1, 79).stderr
 
 
 def test_export(torchtract: Torchtract, hf_llama: Path, tmp_path: Path) -> None:

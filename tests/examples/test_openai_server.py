@@ -235,6 +235,8 @@ def user(content: Any) -> list[Any]:
         ({"logprobs": True}, "logprobs", "not supported"),
         ({"presence_penalty": 0.5}, "presence_penalty", "not supported"),
         ({"response_format": {"type": "json_object"}}, "response_format", "not supported"),
+        ({"extra_body": {"chat_template_kwargs": {"messages": []}}}, None, "messages can't be"),
+        ({"extra_body": {"chat_template_kwargs": {"self": 1}}}, None, "self can't be"),
         ({"tool_choice": "required"}, "tool_choice", "not supported"),
     ],
     ids=str,

@@ -20,6 +20,7 @@ class FakeModel:
     Args:
         says: gives the likeliest token behind those that were read, if it is not left to chance.
         computes: gives the logits behind those that were read, in place of all that.
+        allows: whether so many tokens can be read at once behind so many.
 
     Attributes:
         pushed: how many tokens each push has read, of all sessions.
@@ -32,12 +33,14 @@ class FakeModel:
         eos: Sequence[int] = (),
         says: Callable[[list[int]], int] | None = None,
         computes: Callable[[list[int]], Logits] | None = None,
+        allows: Callable[[int, int], bool] = lambda _, __: True,
     ) -> None:
         self.vocab_size = vocab_size
         self.max_length = max_length
         self.eos_token_ids = tuple(eos)
         self.says = says
         self.computes = computes
+        self.allows = allows
         self.pushed: list[int] = []
         self.forks = 0
         self.fails = False
@@ -72,6 +75,7 @@ class FakeSession:
         assert tokens.dtype == np.int64
         assert tokens.ndim == 1
         assert tokens.size
+        assert self.model.allows(len(self.tokens), len(tokens))
         self.model.pushed.append(len(tokens))
         self.tokens += tokens.tolist()
         if self.model.fails:

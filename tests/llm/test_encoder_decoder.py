@@ -102,7 +102,7 @@ def test_a_folder_answers_texts(folder: Path, bpe: Tokenizer, tmp_path: Path) ->
     assert result.tokens == expected[0, 1:].tolist()
     assert result.text == bpe.decode(result.tokens)
     assert result.prompt_tokens == prompt.shape[1]
-    assert result.cached_tokens == 0
+    assert (result.cached_tokens, result.timings.prompt_tokens) == (0, prompt.shape[1])
     pieces = list(answering.generate("A question?", max_new_tokens=12, stream=True))
     assert "".join(pieces) == result.text
     several = answering.fork("A question?", 2, temperature=1.0, seed=1, max_new_tokens=12)

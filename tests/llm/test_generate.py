@@ -16,7 +16,6 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from llm.fakes import FakeModel, FakeSession, saying
 from llm.texts import CHAT_TEMPLATE
-from torchtract.errors import GenerationError
 from torchtract.llm import ChatTemplate, LanguageModel, Sampling, Settings
 from torchtract.llm.causal import Logits
 from torchtract.llm.tokenizer import FolderTokenizer
@@ -143,7 +142,8 @@ def test_the_models_longest_text() -> None:
 def test_what_the_folder_says_holds_unless_the_call_says_otherwise() -> None:
     def generated(settings: Settings | None = None, **options: Any) -> list[int]:
         model = LanguageModel(FakeModel(), settings=settings)
-        tokens: list[int] = model.generate([1, 2], max_new_tokens=20, **options).tokens
+        asked = {"max_new_tokens": 20, **options}
+        tokens: list[int] = model.generate([1, 2], **asked).tokens
         return tokens
 
     greedy = generated()
@@ -163,6 +163,9 @@ def test_what_the_folder_says_holds_unless_the_call_says_otherwise() -> None:
     assert off == generated(seed=3, temperature=0.9)
     assert generated(Settings(eos_token_ids=(greedy[4],))) == greedy[:5]
     assert generated(Settings(eos_token_ids=())) == greedy
+    few = Settings(max_new_tokens=3)
+    assert generated(few) == greedy
+    assert generated(few, max_new_tokens=None) == greedy[:3]
 
 
 def test_seeds() -> None:
@@ -242,7 +245,8 @@ def test_cancelling_while_the_prompt_is_read() -> None:
     assert stream.result
     assert stream.result.finish_reason == "cancelled"
     assert stream.result.tokens == []
-    assert sum(model.pushed) == 60
+    assert sum(model.pushed) == stream.result.timings.prompt_tokens == 60
+    assert stream.result.prompt_tokens == 1000
     assert lm.generate([1] * 1000, max_new_tokens=1).cached_tokens == 60
 
 
@@ -261,6 +265,7 @@ def test_closing_a_stream() -> None:
     unread.close()
     assert unread.result
     assert (unread.result.finish_reason, unread.result.tokens) == ("cancelled", [])
+    assert (unread.result.prompt_tokens, unread.result.timings.prompt_tokens) == (2, 0)
     assert list(unread) == []
 
     ended = lm.generate([1, 2], max_new_tokens=3, stream=True)
@@ -294,73 +299,14 @@ def test_many_threads_in_one_model() -> None:
     assert together == [generated(seed) for seed in range(60)]
 
 
-@pytest.mark.parametrize(
-    ("prompt", "words"),
-    [
-        ("", "it is empty"),
-        ([], "it is empty"),
-        ([1, 50], "no token 50, only 0 to 49"),
-        ([-1], "no token -1"),
-        ([2**70], "ints is needed"),
-        ([1.0], "ints is needed, not float64"),
-        ([True], "ints is needed, not bool"),
-        (["1"], "ints is needed"),
-        ([[1, 2]], r"ints is needed, not int64 \[1,2\]"),
-        (None, "ints is needed"),
-        (5, "ints is needed"),
-        ([1] * 64, "64 tokens, and the model takes 64"),
-        ([1] * 1000, "1000 tokens"),
-        ("words", "loaded without a tokenizer"),
-    ],
-    ids=str,
-)
-def test_prompts_that_are_refused(prompt: Any, words: str) -> None:
-    model = FakeModel()
+@pytest.mark.parametrize("seed", [np.uint8(255), np.int64(2**63 - 1), 2**70])
+def test_seeds_of_any_kind_of_int(seed: Any) -> None:
+    lm = LanguageModel(FakeModel())
 
-    with pytest.raises(GenerationError, match=words):
-        LanguageModel(model).generate(prompt)
-    assert not model.pushed
+    several = lm.fork([1], 2, temperature=1.0, seed=seed, max_new_tokens=5)
 
-
-def test_an_empty_prompt_of_a_tokenizer_that_starts_texts(tokenizer: FolderTokenizer) -> None:
-    assert tokenizer.encode("") == [0]
-
-    with pytest.raises(GenerationError, match="it is empty"):
-        LanguageModel(FakeModel(512), tokenizer).generate("")
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        *({"max_new_tokens": 0}, {"max_new_tokens": -1}, {"max_new_tokens": 1.5}),
-        *({"max_new_tokens": True}, {"stop": ""}, {"stop": ["a", ""]}, {"stop": [1]}),
-        *({"seed": -1}, {"seed": 0.5}, {"temperature": -1}, {"top_p": 0}, {"top_p": 1.5}),
-        *({"top_k": -1}, {"min_p": 2}, {"repetition_penalty": 0}),
-    ],
-    ids=str,
-)
-def test_options_that_are_refused(options: dict[str, Any]) -> None:
-    model = FakeModel()
-
-    with pytest.raises(GenerationError, match=f"{next(iter(options))}="):
-        LanguageModel(model).generate([1], stream=True, **options)
-    assert not model.pushed
-
-
-@pytest.mark.parametrize("n", [0, -1, 1.5])
-def test_a_number_of_texts_that_is_refused(n: Any) -> None:
-    with pytest.raises(GenerationError, match="n="):
-        LanguageModel(FakeModel()).fork([1], n)
-
-
-def test_chat_without_a_template() -> None:
-    with pytest.raises(GenerationError, match="without a chat template"):
-        LanguageModel(FakeModel()).chat([{"role": "user", "content": "Hi"}])
-
-
-def test_a_stranger_as_stop() -> None:
-    with pytest.raises(GenerationError, match="stop="):
-        LanguageModel(FakeModel()).generate([1], stop=5)  # type: ignore[call-overload]
+    next_one = lm.generate([1], temperature=1.0, seed=int(seed) + 1, max_new_tokens=5)
+    assert several[1].tokens == next_one.tokens
 
 
 def test_repr(tokenizer: FolderTokenizer) -> None:

@@ -127,6 +127,8 @@ def test_a_file_alone_has_token_ids_or_the_tokenizer_of_a_folder(
     texts = llm.load(str(file), tokenizer=str(exported), threads=2)
     assert texts.generate("Models", max_new_tokens=8).text == expected.text
     assert texts.chat(MESSAGES, max_new_tokens=4).tokens
+    by_file = llm.load(file, tokenizer=exported / "tokenizer.json")
+    assert by_file.generate("Models", max_new_tokens=8).text == expected.text
 
 
 def test_generating_loads_no_torch(exported: Path) -> None:
@@ -158,8 +160,9 @@ def test_a_prompt_may_fill_the_model(lm: llm.LanguageModel) -> None:
 def test_a_file_that_is_missing(copy: Path, file: str) -> None:
     (copy / file).unlink()
 
-    with pytest.raises(LoadError, match=f"it has no {file}"):
+    with pytest.raises(LoadError, match=f"it has no {file}") as caught:
         llm.load(copy)
+    assert "model.nnef.tar" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -175,8 +178,13 @@ def test_a_file_that_is_missing(copy: Path, file: str) -> None:
         ("generation_config.json", "{,}", "no JSON"),
         ("generation_config.json", '{"temperature": -1}', "temperature=-1"),
         ("generation_config.json", '{"num_beams": 4}', "num_beams=4"),
+        ("generation_config.json", '{"encoder_no_repeat_ngram_size": 3}', "ngram_size=3"),
+        ("generation_config.json", '{"encoder_repetition_penalty": 1.5}', "penalty=1.5"),
+        ("generation_config.json", '{"do_sample": "no"}', "do_sample='no': true or false"),
+        ("generation_config.json", '{"max_new_tokens": 0}', "max_new_tokens=0"),
         ("generation_config.json", '{"eos_token_id": "end"}', "eos_token_id='end'"),
         ("config.json", "x", "no JSON"),
+        ("config.json", '{"text_config": 5}', "text_config=5"),
         ("model.nnef.tar", "x", "model.nnef.tar"),
     ],
     ids=str,
@@ -190,6 +198,12 @@ def test_a_file_that_is_broken(copy: Path, file: str, content: Any, words: str) 
 
     with pytest.raises(LoadError, match=words):
         llm.load(copy)
+
+
+@pytest.mark.parametrize("threads", ["2", 1.5, 10**12])
+def test_a_number_of_threads_that_can_not_be(exported: Path, threads: Any) -> None:
+    with pytest.raises(EngineError, match=f"threads={threads!r}: can't be"):
+        llm.load(exported, threads=threads)
 
 
 def test_a_foreign_tokenizer(copy: Path, bpe: Tokenizer) -> None:
@@ -206,6 +220,8 @@ def test_a_path_that_is_missing(exported: Path, tmp_path: Path) -> None:
         llm.load(tmp_path / "missing")
     with pytest.raises(LoadError, match="no such folder"):
         llm.load(exported, tokenizer=tmp_path / "missing")
+    with pytest.raises(LoadError, match=r"it is a file; give the folder with tokenizer\.json"):
+        llm.load(exported, tokenizer=exported / "tokenizer_config.json")
 
 
 def test_a_model_that_is_no_language_model(tmp_path: Path) -> None:
@@ -259,6 +275,9 @@ def test_what_files_say_of_sampling(folder: WriteFolder) -> None:
     assert found.sampling_for() == llm.Sampling(temperature=0.6, top_p=0.9, top_k=50)
     assert found.sampling_for(top_k=0, temperature=1.0) == llm.Sampling(temperature=1.0, top_p=0.9)
     assert found.stop == ("END",)
+    # As old versions of transformers write it: all that they know.
+    old = {"max_length": 20, "encoder_repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0}
+    assert settings(folder, "old", generation_config=old) == llm.Settings()
 
 
 def test_special_tokens_of_any_form(folder: WriteFolder) -> None:

@@ -6,13 +6,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from llm.fakes import FakeModel
 from llm.families import tiny
 from torchtract import llm
-from torchtract.errors import GenerationError
+from torchtract.errors import GenerationError, RunError
 
 
 def test_it_is_that_of_pytorch(tmp_path: Path) -> None:
@@ -45,3 +46,28 @@ def test_a_text_longer_than_the_model_reads() -> None:
 def test_too_little_text_is_refused(tokens: list[int]) -> None:
     with pytest.raises(GenerationError, match=f"has {len(tokens)} tokens"):
         llm.perplexity(llm.LanguageModel(FakeModel()), tokens)
+
+
+@pytest.mark.parametrize("tokens", [[1, 2, 999], [1, 2, -1], [50, 1]])
+def test_tokens_that_the_model_does_not_have(tokens: list[int]) -> None:
+    with pytest.raises(GenerationError, match=r"text: there is no token .*, only 0 to 49"):
+        llm.perplexity(llm.LanguageModel(FakeModel()), tokens)
+
+
+@pytest.mark.parametrize("most", [-1, 0, 1, 1.5, None, True])
+def test_a_number_of_tokens_that_can_not_be(most: Any) -> None:
+    with pytest.raises(GenerationError, match=r"max_tokens=.*: an int from 2 is needed"):
+        llm.perplexity(llm.LanguageModel(FakeModel()), [1, 2, 3], max_tokens=most)
+
+
+@pytest.mark.parametrize("logit", [np.nan, np.inf])
+def test_a_model_that_gives_no_numbers(logit: float) -> None:
+    model = FakeModel(computes=lambda _: np.array([0, logit, 1], np.float32))
+    with pytest.raises(RunError, match=f"the model gave the logit {logit}"):
+        llm.perplexity(llm.LanguageModel(model), [1, 2, 0])
+
+
+@pytest.mark.parametrize("least", [-np.inf, -1e30])
+def test_tokens_that_can_not_come(least: float) -> None:
+    model = FakeModel(computes=lambda _: np.array([0, least], np.float32))
+    assert llm.perplexity(llm.LanguageModel(model), [1, 1]) == math.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm.fakes import FakeModel
-from torchtract.errors import RunError
+from torchtract.errors import GenerationError, RunError
 from torchtract.llm import LanguageModel
 
 tokens_of_two = st.lists(st.integers(0, 1), min_size=1, max_size=12)
@@ -98,6 +99,28 @@ def test_a_long_prompt_is_read_in_chunks() -> None:
     assert model.pushed == [16, 16, 16, 2, 1]
 
 
+def test_a_model_that_reads_behind_others_one_by_one() -> None:
+    model = FakeModel(allows=lambda past, new: past == 0 or new == 1)
+    lm = LanguageModel(model, prompt_chunk=2)
+    expected = LanguageModel(FakeModel())
+
+    # What is left of a prompt is read one by one only where that is faster than to begin again.
+    for prompt, pushed in (
+        ([1, 2, 3, 4, 5], [5]),
+        ([1, 2, 3, 4, 5, 6], [1]),
+        ([1, 2, 3, 4, 9, 9, 9], [7]),
+        ([1, 2, 3, 4, 9, 9, 8, 7], [1, 1]),
+    ):
+        model.pushed = []
+        found = lm.generate(prompt, max_new_tokens=1).tokens
+        assert model.pushed == pushed
+        assert found == expected.generate(prompt, max_new_tokens=1).tokens
+
+    alone = FakeModel(allows=lambda _, new: new == 1)
+    LanguageModel(alone).generate([1, 2, 3], max_new_tokens=2)
+    assert alone.pushed == [1, 1, 1, 1]
+
+
 def test_a_prompt_is_read_once_for_several_texts() -> None:
     model = FakeModel()
     lm = LanguageModel(model)
@@ -160,9 +183,10 @@ def test_a_session_that_failed_is_not_used_again() -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    for prompt_cache, prompt_chunk in ((-1, 1), (0, 0)):
-        with pytest.raises(ValueError, match="at least 0 and 1"):
-            LanguageModel(FakeModel(), prompt_cache=prompt_cache, prompt_chunk=prompt_chunk)
+    bad: list[dict[str, Any]] = [{"prompt_cache": value} for value in (-1, 1.5, None, "2")]
+    for options in (*bad, {"prompt_chunk": 0}, {"prompt_chunk": 1.5}):
+        with pytest.raises(GenerationError, match=r"prompt_c.*: an int from [01] is needed"):
+            LanguageModel(FakeModel(), **options)
 
 
 def test_tokens_of_any_kind_of_int() -> None:

@@ -180,6 +180,19 @@ def test_the_first_of_the_likeliest_without_a_temperature(logits: Logits) -> Non
     assert Sampler(Sampling(), (), 0)(logits) == int(torch.tensor(logits).argmax())
 
 
+@pytest.mark.parametrize("temperature", [1e-300, 1e-40, np.float32(1e-40), 1e-6, 5e-324])
+@pytest.mark.parametrize("filters", [{}, {"top_k": 3, "top_p": 0.9, "min_p": 0.1}], ids=str)
+def test_a_low_temperature_draws_the_likeliest(temperature: float, filters: dict[str, Any]) -> None:
+    logits = np.array([-3e38, 1.0, 3.0, -np.inf, 2.0], np.float32)
+    sampler = Sampler(Sampling(temperature=temperature, **filters), (), 0)
+    assert [sampler(logits) for _ in range(5)] == [2] * 5
+
+
+def test_a_temperature_may_be_very_high() -> None:
+    sampler = Sampler(Sampling(temperature=1e308), (), 0)
+    assert {sampler(np.array([-3e38, 1.0, 3.0], np.float32)) for _ in range(50)} == {0, 1, 2}
+
+
 def test_frequencies_are_the_probabilities() -> None:
     logits = np.array([0.0, 1.0, -np.inf, 2.0, -1.0], np.float32)
     sampler = Sampler(Sampling(temperature=0.5), (), 0)
@@ -216,6 +229,8 @@ def test_logits_that_are_no_numbers(bad: float) -> None:
         *({"top_k": True}, {"top_p": 0.0}, {"top_p": 1.01}, {"top_p": np.nan}, {"top_p": "x"}),
         *({"min_p": -0.1}, {"min_p": 1.1}, {"repetition_penalty": 0}),
         *({"repetition_penalty": -1.0}, {"repetition_penalty": np.inf}),
+        *({"repetition_penalty": 1e-300}, {"repetition_penalty": 1e300}),
+        *({"temperature": 10**400}, {"temperature": -(10**400)}),
     ],
     ids=str,
 )

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from llm.families import tiny
-from torchtract import TractNNEF, export_model_to_nnef, load
+from torchtract import TractNNEF, export_model_to_nnef, llm, load
 
 LAYERS = 2
 NAMES = [f"cache_{kind}_{i}" for i in range(LAYERS) for kind in ("key", "value")]
@@ -59,3 +59,7 @@ def test_past_and_new_lengths_are_free(tmp_path: Path) -> None:
         expected = model(ids).logits[0, 5:].numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
     assert session.max_length == 95
+    remembers, forgets = llm.load(file, prompt_chunk=2), llm.load(file, prompt_cache=0)
+    for prompt in ([5, 6, 7], [5, 6, 9, 9, 9], [5, 6, 9, 9, 9, 8], [5, 6, 9, 9, 9, 8, 7, 6, 4]):
+        expected_tokens = forgets.generate(prompt, max_new_tokens=4).tokens
+        assert remembers.generate(prompt, max_new_tokens=4).tokens == expected_tokens

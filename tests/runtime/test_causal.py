@@ -10,7 +10,7 @@ import pytest
 
 from graphs import archive
 from torchtract import load
-from torchtract.errors import EngineError, RunError
+from torchtract.errors import EngineError, RunError, SymbolError
 from torchtract.runtime.causal import CausalModel
 
 #: Its logits count how often it has read each token.
@@ -57,6 +57,18 @@ def test_what_the_file_tells(counts: CausalModel) -> None:
     ).causal().eos_token_ids == (1, 2)
 
 
+def test_what_is_read_at_once(counts: CausalModel) -> None:
+    assert counts.allows(3, 6)
+    assert not counts.allows(3, 7)
+    scenarios = "extension tract_assert tg: S==1;\nextension tract_assert pp: P==0;\ngraph net"
+    alone = load(archive(COUNTS.replace("graph net", scenarios))).causal()
+    assert [alone.allows(*sizes) for sizes in ((0, 5), (5, 1), (5, 2))] == [True, True, False]
+    session = alone.session()
+    session.push([1, 2])
+    with pytest.raises(SymbolError, match="P=2, S=2"):
+        session.push([1, 2])
+
+
 @pytest.mark.parametrize("length", [0, 1, 3])
 def test_a_session_forgets(counts: CausalModel, length: int) -> None:
     session = counts.session()
@@ -91,6 +103,7 @@ def test_a_fork_forgets_before_it_reads(counts: CausalModel) -> None:
     [
         ([], "at least one id"),
         ([[1]], r"not \[1, 1\]"),
+        ([[1], [1, 2]], r"a row of ids is read, not '\[\[1\], \[1, 2\]\]'"),
         ([0.5], "not float64"),
         ([True], "not bool"),
         ([3], "3 is no token, the ids are 0 to 2"),

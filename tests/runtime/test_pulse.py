@@ -13,7 +13,7 @@ import pytest
 from graphs import archive
 from runtime.conftest import SMOOTH
 from torchtract import Model, PulsedModel, Stream, StreamAxis, load
-from torchtract.errors import PulseError, RunError, SymbolError
+from torchtract.errors import EngineError, PulseError, RunError, SymbolError
 
 DOUBLE = """
 extension tract_symbol B;
@@ -206,3 +206,9 @@ def test_a_compiled_one_begins_streams_and_computes_pulses() -> None:
         runnable.stream(z=1)
     with pytest.raises(RunError, match=r"input x.*it streams"):
         runnable.stream(x=np.ones((1, 4, 2), np.float32))
+
+
+@pytest.mark.parametrize("threads", [0, 10**12, "2"])
+def test_a_number_of_threads_that_can_not_be(threads: Any) -> None:
+    with pytest.raises(EngineError, match=f"threads={threads!r}: can't be"):
+        model(DOUBLE).pulse(S=4).compile(threads=threads)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from torchtract import Runnable, load
-from torchtract.errors import RunError, SymbolError
+from torchtract.errors import EngineError, RunError, SymbolError
 
 WriteModel = Callable[..., Path]
 
@@ -272,9 +272,9 @@ def test_threads_share_the_work_of_a_call(linear: Path) -> None:
     np.testing.assert_array_equal(one(ones(2, 3)), two(ones(2, 3)))
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_no_threads(linear: Path, threads: int) -> None:
-    with pytest.raises(ValueError, match=f"threads={threads}: at least one"):
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**12, 1.5, "2", None])
+def test_a_number_of_threads_that_can_not_be(linear: Path, threads: Any) -> None:
+    with pytest.raises(EngineError, match=f"threads={threads!r}: can't be.* 1 to 1024"):
         load(linear).compile(threads=threads)
 
 

@@ -46,5 +46,8 @@ class CausalModel(Protocol):
     def eos_token_ids(self) -> Sequence[int]:
         """Tokens that end a text, as the model's file tells."""
 
+    def allows(self, past: int, new: int, /) -> bool:
+        """Whether a session that has read so many tokens can read so many more at once."""
+
     def session(self) -> Session:
         """A memory that is empty."""

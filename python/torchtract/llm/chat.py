@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import jinja2
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-__all__ = ["ChatTemplate"]
+__all__ = ["ChatTemplate", "check_template_options"]
 
 
 _FAILURES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
@@ -96,6 +96,26 @@ def import_jinja2() -> None:
             "chat needs jinja2 for the model's template, which is not installed; "
             "pip install 'torchtract[llm]'."
         ) from error
+
+
+def check_template_options(options: Any) -> dict[str, Any]:
+    """What a template reads besides the messages and tools, by its name.
+
+    Raises:
+        GenerationError: it is no dict of such names, or has one that is given otherwise.
+    """
+    given = {} if options is None else options
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise GenerationError(
+            f"template_options: a dict from names to plain data is needed, not {str(given)[:40]!r}"
+        )
+    for name in ("messages", "tools", "self"):
+        if name in given:
+            raise GenerationError(
+                f"template_options: {name} can't be among them, since what the template knows by "
+                "that name is not an option; messages and tools are arguments of their own."
+            )
+    return dict(given)
 
 
 def _plain_messages(messages: Any) -> list[dict[str, Any]]:

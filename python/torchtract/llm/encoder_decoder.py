@@ -62,6 +62,10 @@ class EncoderDecoder:
         encoder = load_model(find_encoder(path)).compile(threads=decoder.threads)
         return cls(encoder, decoder)
 
+    def allows(self, past: int, new: int) -> bool:
+        """Whether an answer of so many tokens can go on by so many at once."""
+        return self._decoder.allows(past, new)
+
     def session(self, prompt: Sequence[int]) -> Session:
         """An answer to a prompt, of which nothing is there yet.
 

@@ -75,7 +75,8 @@ def read_tokenizer(folder: Path) -> FolderTokenizer:
     if not path.exists():
         raise LoadError(
             f"{folder}: it has no tokenizer.json; tokenizer.save_pretrained(folder) of "
-            "transformers writes one."
+            "transformers writes one, and a model's file itself, such as "
+            f"{folder / MODEL_NAMES[0]}, is loaded without one or with tokenizer=FOLDER."
         )
     return FolderTokenizer(path)
 
@@ -105,6 +106,8 @@ def read_settings(folder: Path) -> Settings:
     if settings.eos_token_ids is None:
         config = _read(folder, "config.json")
         text = config.get("text_config") or {}
+        if not isinstance(text, dict):
+            raise LoadError(f"{folder}/config.json: text_config={text!r}: an object is needed")
         found = config.get("eos_token_id", text.get("eos_token_id"))
         settings = replace(settings, eos_token_ids=eos_token_ids(found, f"{folder}/config.json"))
     return settings

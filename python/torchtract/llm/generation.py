@@ -201,7 +201,7 @@ class _Writer:
             return
         prompt = self._continuation.prompt
         timings = Timings(
-            prompt_tokens=prompt.length - prompt.cached,
+            prompt_tokens=prompt.newly_read,
             prompt_seconds=prompt.seconds,
             generated_tokens=max(len(self._tokens) - 1, 0),
             generation_seconds=self._seconds,

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from torchtract.errors import GenerationError, LoadError
 from torchtract.llm.causal import CausalModel, Session
-from torchtract.llm.chat import ChatTemplate
+from torchtract.llm.chat import ChatTemplate, check_template_options
 from torchtract.llm.encoder_decoder import EncodedPrompt, EncoderDecoder
 from torchtract.llm.generation import Continuation, Generation, TextStream
-from torchtract.llm.prompt_cache import PromptCache, PromptReader
+from torchtract.llm.prompt_cache import PromptCache, PromptReader, Steps
 from torchtract.llm.sampling import Sampler
-from torchtract.llm.settings import Settings, check_stops
-from torchtract.llm.tokenizer import FolderTokenizer, TokenIds, Tokenizer
+from torchtract.llm.settings import Settings, check_int, check_stops
+from torchtract.llm.tokenizer import FolderTokenizer, TokenIds, Tokenizer, check_ids
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -26,11 +26,14 @@ __all__ = ["GenerationOptions", "LanguageModel", "Prompt"]
 
 Prompt: TypeAlias = "str | Sequence[int] | npt.NDArray[np.integer[Any]]"
 
+_MAX_NEW_TOKENS = 128
+"""Where neither the call nor the folder tells."""
+
 
 class GenerationOptions(TypedDict, total=False):
     """The options of `LanguageModel.generate`, which tells what they mean."""
 
-    max_new_tokens: int
+    max_new_tokens: int | None
     temperature: float | None
     top_k: int | None
     top_p: float | None
@@ -52,7 +55,8 @@ class LanguageModel:
         settings: how to generate where a call does not say.
         prompt_cache: how many texts the model remembers, so that a prompt that begins as one of
             them is not read from its start. Each takes memory as its length does.
-        prompt_chunk: how many tokens of a prompt are read in one go.
+        prompt_chunk: how many tokens of a prompt are read in one go, where the model's assertions
+            allow some behind others.
 
     Attributes:
         model: the model in the engine, which gives sessions.
@@ -66,6 +70,7 @@ class LanguageModel:
 
     Raises:
         LoadError: the tokenizer has tokens that the model has not.
+        GenerationError: `prompt_cache` or `prompt_chunk` can't be.
     """
 
     def __init__(
@@ -78,10 +83,8 @@ class LanguageModel:
         prompt_cache: int = 2,
         prompt_chunk: int = 512,
     ) -> None:
-        if prompt_cache < 0 or prompt_chunk < 1:
-            raise ValueError(
-                f"prompt_cache={prompt_cache}, prompt_chunk={prompt_chunk}: at least 0 and 1"
-            )
+        prompt_cache = check_int("prompt_cache", prompt_cache, 0)
+        prompt_chunk = check_int("prompt_chunk", prompt_chunk, 1)
         if isinstance(tokenizer, FolderTokenizer) and tokenizer.vocab_size > model.vocab_size:
             raise LoadError(
                 f"the tokenizer has {tokenizer.vocab_size} tokens and the model "
@@ -96,8 +99,10 @@ class LanguageModel:
         told = self.settings.eos_token_ids
         self.eos_token_ids = tuple(model.eos_token_ids if told is None else told)
         continues = None if isinstance(model, EncoderDecoder) else model
-        self._cache = None if continues is None else PromptCache(continues, prompt_cache)
-        self._chunk = prompt_chunk
+        self._steps = Steps.of(model, prompt_chunk)
+        self._cache = (
+            None if continues is None else PromptCache(continues, prompt_cache, self._steps)
+        )
 
     @overload
     def generate(
@@ -113,7 +118,7 @@ class LanguageModel:
         self,
         prompt: Prompt,
         *,
-        max_new_tokens: int = 128,
+        max_new_tokens: int | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -127,7 +132,7 @@ class LanguageModel:
 
         What is None is as the folder's ``generation_config.json`` says, and where that is silent
         as transformers has it: the likeliest token is taken; once a temperature is given, tokens
-        are drawn from the 50 likeliest.
+        are drawn from the 50 likeliest. Then 128 tokens are generated at most.
 
         Args:
             prompt: a text, which begins with the token for that, if the model has one; or token
@@ -227,7 +232,8 @@ class LanguageModel:
                 "chat: the model came without a chat template, so messages make no prompt; "
                 "generate continues a text, and a chat_template.jinja in the folder is read."
             )
-        text = self.chat_template.render(messages, tools, **(template_options or {}))
+        options = check_template_options(template_options)
+        text = self.chat_template.render(messages, tools, **options)
         # The template writes the token for the start of a text itself.
         return self.tokenizer.encode(text, add_special_tokens=False)
 
@@ -274,18 +280,24 @@ class LanguageModel:
         prompt: list[int],
         n: int,
         *,
-        max_new_tokens: int = 128,
+        max_new_tokens: int | None = None,
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         **sampling: float | None,
     ) -> list[TextStream]:
         """Checks all that was asked for, and reads nothing yet."""
+        options = GenerationOptions.__annotations__
+        for name in sampling:
+            if name not in options:
+                raise TypeError(f"{name}: there is no such option, only {', '.join(options)}")
         chosen = self.settings.sampling_for(**sampling)
         stops = (*check_stops(stop), *self.settings.stop)
-        for name, value, least in (("n", n, 1), ("max_new_tokens", max_new_tokens, 1)):
-            _check_int(name, value, least)
+        told = self.settings.max_new_tokens or _MAX_NEW_TOKENS
+        most = told if max_new_tokens is None else max_new_tokens
+        for name, value in (("n", n), ("max_new_tokens", most)):
+            check_int(name, value, 1)
         if seed is not None:
-            _check_int("seed", seed, 0)
+            seed = check_int("seed", seed, 0)
         self._check_prompt(prompt)
         reader = self._reader(prompt, n)
         return [
@@ -296,7 +308,7 @@ class LanguageModel:
                     decode=self.tokenizer.decode,
                     eos=frozenset(self.eos_token_ids) | self._ends(stops),
                     stops=stops,
-                    most=min(max_new_tokens, self.max_length - len(reader.tokens)),
+                    most=min(most, self.max_length - len(reader.tokens)),
                     # One for all: others' prompts have a place in the cache too.
                     give_back=reader.give if place == 0 else _drop,
                 )
@@ -306,11 +318,11 @@ class LanguageModel:
 
     def _reader(self, prompt: list[int], uses: int) -> PromptReader:
         if self._cache is not None:
-            return PromptReader(self._cache, prompt, uses, self._chunk)
+            return PromptReader(self._cache, prompt, uses, self._steps)
         assert isinstance(self.model, EncoderDecoder)
         source = EncodedPrompt(self.model, prompt)
         begin = [self.model.start_token_id]
-        return PromptReader(source, begin, uses, self._chunk, length=len(prompt))
+        return PromptReader(source, begin, uses, self._steps, length=len(prompt))
 
     def tokens(self, prompt: Prompt) -> list[int]:
         """The token ids of a prompt.
@@ -321,7 +333,12 @@ class LanguageModel:
         if isinstance(prompt, str):
             # A tokenizer that begins a text with a token would make a prompt of none.
             return self.tokenizer.encode(prompt) if prompt else []
-        tokens = np.asarray(prompt)
+        try:
+            tokens = np.asarray(prompt)
+        except (ValueError, TypeError) as error:  # such as rows of different lengths
+            raise GenerationError(
+                f"prompt: a text or a list of ints is needed, not {str(prompt)[:40]!r}"
+            ) from error
         if tokens.ndim != 1 or (tokens.size and tokens.dtype.kind not in "iu"):
             shape = ",".join(map(str, tokens.shape))
             raise GenerationError(
@@ -339,11 +356,7 @@ class LanguageModel:
             raise GenerationError(
                 "prompt: it is empty; give a text, or the token for the start of one"
             )
-        for token in tokens:
-            if not 0 <= token < self.vocab_size:
-                raise GenerationError(
-                    f"prompt: there is no token {token}, only 0 to {self.vocab_size - 1}"
-                )
+        check_ids("prompt", tokens, self.vocab_size)
         if isinstance(self.model, EncoderDecoder):
             longest, takes = self.model.max_prompt_length, "its encoder takes {}"
         else:
@@ -368,9 +381,3 @@ def _drained(stream: TextStream) -> Generation:
 
 def _drop(tokens: Sequence[int], session: Session) -> None:
     """Keeps nothing."""
-
-
-def _check_int(name: str, value: Any, least: int) -> None:
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not (whole and value >= least):
-        raise GenerationError(f"{name}={value!r}: an int from {least} is needed")

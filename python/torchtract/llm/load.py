@@ -35,8 +35,8 @@ def load(
     Args:
         path: what `torchtract.llm.export` wrote: a folder with the model and its tokenizer, or the
             model's file alone, that of a decoder with its encoder's beside it.
-        tokenizer: a folder with the tokenizer, in place of the model's. Without any, token ids go
-            in and come out.
+        tokenizer: a folder with the tokenizer, or its tokenizer.json, in place of the model's.
+            Without any, token ids go in and come out.
         threads: how many threads share the work of a token.
         prompt_cache: how many texts are remembered, see `LanguageModel`.
         prompt_chunk: how many tokens of a prompt are read in one go.
@@ -44,13 +44,12 @@ def load(
     Raises:
         LoadError: there is no model or no tokenizer, one of them is broken or another model's, or
             a package is not installed.
-        EngineError: tract can't compile the model.
+        EngineError: tract can't compile the model, or there can't be so many threads.
+        GenerationError: `prompt_cache` or `prompt_chunk` can't be.
     """
     path = Path(path)
     folder = path if is_language_model_folder(path) else None
-    texts = folder if tokenizer is None else Path(tokenizer)
-    if texts is not None and not texts.is_dir():
-        raise LoadError(f"{texts}: no such folder, so there is no tokenizer")
+    texts = folder if tokenizer is None else _folder_of_tokenizer(Path(tokenizer))
     origin = folder or texts
     found = find_model(path)
     read = read_tokenizer(texts) if texts else None
@@ -62,6 +61,17 @@ def load(
         prompt_cache=prompt_cache,
         prompt_chunk=prompt_chunk,
     )
+
+
+def _folder_of_tokenizer(path: Path) -> Path:
+    folder = path.parent if path.name == "tokenizer.json" and path.is_file() else path
+    if not folder.is_dir():
+        what = "it is a file" if path.exists() else "there is no such folder"
+        raise LoadError(
+            f"{path}: no tokenizer can be read from it, since {what}; give the folder with "
+            "tokenizer.json."
+        )
+    return folder
 
 
 def _in_engine(path: Path, threads: int) -> CausalModel | EncoderDecoder:

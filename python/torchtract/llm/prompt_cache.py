@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from torchtract.llm.causal import CausalModel, Logits, Session
 
-__all__ = ["PromptCache", "PromptReader", "Source"]
+if TYPE_CHECKING:
+    from torchtract.llm.encoder_decoder import EncoderDecoder
+
+__all__ = ["PromptCache", "PromptReader", "Source", "Steps"]
 
 _Entry = tuple[list[int], Session]
+
+_AS_FAST = 4
+"""So many tokens that are read at once take about the time of one that is read alone."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How many tokens of a prompt are read at once.
+
+    Attributes:
+        first: where none was read before.
+        later: behind others.
+    """
+
+    first: int
+    later: int
+
+    @classmethod
+    def of(cls, model: CausalModel | EncoderDecoder, chunk: int) -> Steps:
+        """Those of `chunk` tokens, as far as the model's assertions allow them."""
+        if model.allows(1, 2):
+            return cls(chunk, chunk)
+        # What does not begin the text is read one by one.
+        return cls(sys.maxsize if model.allows(0, 2) else 1, 1)
 
 
 class PromptCache:
@@ -22,11 +51,13 @@ class PromptCache:
     Args:
         model: whose sessions they are.
         size: how many of them are kept, each with the memory of its text; 0 for none.
+        steps: how prompts are read.
     """
 
-    def __init__(self, model: CausalModel, size: int) -> None:
+    def __init__(self, model: CausalModel, size: int, steps: Steps) -> None:
         self._model = model
         self._size = size
+        self._steps = steps
         self._entries: list[_Entry] = []  # the one used last is the last
         self._lock = threading.Lock()
 
@@ -41,7 +72,7 @@ class PromptCache:
                 default=(0, 0),
             )
             common = min(common, len(tokens) - 1)
-            if not common:
+            if not common or self._is_slower(len(tokens) - common, len(tokens)):
                 return self._model.session()
             read, session = self._entries[place]
             # A text that goes another way from here on is kept, unless it would be the next to go.
@@ -51,6 +82,10 @@ class PromptCache:
                 session = session.fork()
         session.truncate(common)
         return session
+
+    def _is_slower(self, rest: int, whole: int) -> bool:
+        """Whether to read what is left takes longer than to read the whole prompt."""
+        return self._steps.later < self._steps.first and rest * _AS_FAST > whole
 
     def give(self, tokens: Sequence[int], session: Session) -> None:
         """Keeps a session that has read `tokens`, or as many of them as its length tells."""
@@ -84,13 +119,14 @@ class PromptReader:
         source: where the session comes from.
         tokens: the prompt, or what an answer to a prompt begins with.
         uses: how many continue it; each reads once.
-        chunk: how many tokens are read in one go.
+        steps: how many tokens are read in one go.
         length: how many tokens the prompt has, if not these.
 
     Attributes:
         length: how many tokens the prompt has.
         cached: tokens that were read for an earlier prompt.
-        seconds: how long the others took.
+        newly_read: the others, as far as they were read.
+        seconds: how long that took.
     """
 
     def __init__(
@@ -98,16 +134,18 @@ class PromptReader:
         source: Source,
         tokens: Sequence[int],
         uses: int,
-        chunk: int,
+        steps: Steps,
         length: int | None = None,
     ) -> None:
         self.tokens = tokens
         self.length = len(tokens) if length is None else length
         self.cached = 0
+        self.newly_read = 0
         self.seconds = 0.0
         self._source = source
         self._uses = uses
-        self._chunk = chunk
+        self._steps = steps
+        self._encoded = length
         self._session: Session | None = None
         self._logits: Logits | None = None
         self._lock = threading.Lock()
@@ -138,16 +176,20 @@ class PromptReader:
         started = perf_counter()
         self._session = self._source.take(self.tokens)
         self.cached = self._session.length
+        self.newly_read += self._encoded or 0
         self.seconds += perf_counter() - started
 
     def _read_on(self, session: Session, done: int) -> None:
         started = perf_counter()
-        chunk = self.tokens[done : done + self._chunk]
+        step = self._steps.later if done else self._steps.first
+        chunk = self.tokens[done : done + step]
         try:
             self._logits = session.push(np.asarray(chunk, np.int64))
         except BaseException:
             self._session = None  # what it has read is not known any more
             raise
+        if self._encoded is None:
+            self.newly_read += len(chunk)
         self.seconds += perf_counter() - started
 
 

@@ -54,7 +54,9 @@ class Sampling:
         _check("top_p", self.top_p, lambda p: 0 < p <= 1, "above 0 and up to 1")
         _check("min_p", self.min_p, lambda p: 0 <= p <= 1, "from 0 to 1")
         penalty = self.repetition_penalty
-        _check("repetition_penalty", penalty, lambda factor: factor > 0, "above 0, 1 for none")
+        # Beyond, logits would get too large or all alike.
+        needed = "from 1e-6 to 1e6, 1 for none"
+        _check("repetition_penalty", penalty, lambda factor: 1e-6 <= factor <= 1e6, needed)
 
 
 class Sampler:
@@ -84,7 +86,7 @@ class Sampler:
         if not math.isfinite(logits[token]):
             raise RunError(f"the model gave the logit {logits[token]}, so no token can be chosen")
         if self._random is not None:
-            logits = logits / np.float32(sampling.temperature)
+            logits = _scaled(logits, sampling.temperature)
             tokens, logits = _candidates(logits, sampling)
             place = _draw(logits, self._random)
             token = place if tokens is None else int(tokens[place])
@@ -131,6 +133,17 @@ def min_p(logits: Logits, p: float) -> Logits:
     return np.where(np.exp(logits - logits.max()) < np.float32(p), _NONE, logits)
 
 
+def _scaled(logits: Logits, temperature: float) -> Logits:
+    """Divides by the temperature, as transformers does unless that gets too large."""
+    with np.errstate(all="ignore"):
+        scaled = logits / np.float32(temperature)
+        if not math.isfinite(scaled.max()):
+            # The likeliest has 0 then.
+            wide = logits.astype(np.float64) - logits.max()
+            scaled = (wide / float(temperature)).astype(np.float32)
+        return scaled
+
+
 def _candidates(logits: Logits, sampling: Sampling) -> tuple[Tokens | None, Logits]:
     """The tokens to draw from, None for all, and their logits."""
     filters: list[Callable[[Logits], Logits]] = []
@@ -158,8 +171,15 @@ def _draw(logits: Logits, random: np.random.Generator) -> int:
 
 def _check(name: str, value: Any, holds: Callable[[float], bool], needed: str) -> None:
     number = _is_number(value, int, float, np.integer, np.floating)
-    if not (number and math.isfinite(value) and holds(value)):
+    if not (number and _is_finite(value) and holds(value)):
         raise GenerationError(f"{name}={value!r}: a number {needed}, is needed")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int that is too large for a float
+        return False
 
 
 def _is_number(value: Any, *types: type) -> bool:

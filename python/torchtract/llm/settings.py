@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from torchtract.errors import GenerationError, LoadError
 from torchtract.llm.sampling import Sampling
 
-__all__ = ["Settings", "check_stops"]
+__all__ = ["Settings", "check_int", "check_stops"]
 
 #: Of what transformers would do and we don't: the values that ask for nothing, besides null.
 _NOTHING_ASKED: dict[str, tuple[Any, ...]] = {
@@ -19,6 +21,8 @@ _NOTHING_ASKED: dict[str, tuple[Any, ...]] = {
     "guidance_scale": (1,),
     "sequence_bias": (),
     "no_repeat_ngram_size": (0,),
+    "encoder_no_repeat_ngram_size": (0,),
+    "encoder_repetition_penalty": (1,),
     "bad_words_ids": ([],),
     "min_length": (0,),
     "min_new_tokens": (0,),
@@ -32,6 +36,7 @@ _NOTHING_ASKED: dict[str, tuple[Any, ...]] = {
     "epsilon_cutoff": (0,),
     "eta_cutoff": (0,),
     "watermarking_config": (),
+    "token_healing": (False,),
 }
 
 #: What transformers takes where a file is silent, and so what those who wrote it left out.
@@ -53,12 +58,14 @@ class Settings:
         sampling: how they are drawn then, or once a call gives a temperature.
         stop: strings that end a text.
         eos_token_ids: tokens that end a text, None where nothing is said about them.
+        max_new_tokens: the most tokens to generate, None where nothing is said about that.
     """
 
     do_sample: bool = False
     sampling: Sampling = field(default=Sampling(**_UNSET))
     stop: tuple[str, ...] = ()
     eos_token_ids: tuple[int, ...] | None = None
+    max_new_tokens: int | None = None
 
     @classmethod
     def of(cls, config: Mapping[str, Any], origin: str) -> Settings:
@@ -73,13 +80,17 @@ class Settings:
                     f"{origin}: {name}={value!r} asks for what torchtract.llm does not do; remove "
                     "it there, if the text may be another than transformers'."
                 )
+        do_sample, most = config.get("do_sample"), config.get("max_new_tokens")
+        if not (do_sample is None or isinstance(do_sample, bool)):
+            raise LoadError(f"{origin}: do_sample={do_sample!r}: true or false is needed")
         given = {name: config[name] for name in _UNSET if config.get(name) is not None}
         try:
             return cls(
-                do_sample=bool(config.get("do_sample")),
+                do_sample=bool(do_sample),
                 sampling=Sampling(**{**_UNSET, **given}),
                 stop=check_stops(config.get("stop_strings") or ()),
                 eos_token_ids=eos_token_ids(config.get("eos_token_id"), origin),
+                max_new_tokens=None if most is None else check_int("max_new_tokens", most, 1),
             )
         except GenerationError as error:
             raise LoadError(f"{origin}: {error}") from error
@@ -94,6 +105,18 @@ class Settings:
         if not self.do_sample:
             values["temperature"] = 0.0
         return Sampling(**{**values, **{k: v for k, v in asked.items() if v is not None}})
+
+
+def check_int(name: str, value: Any, least: int) -> int:
+    """The value of an option that counts.
+
+    Raises:
+        GenerationError: it is no int, or below `least`.
+    """
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not (whole and value >= least):
+        raise GenerationError(f"{name}={value!r}: an int from {least} is needed")
+    return int(value)
 
 
 def check_stops(stop: str | Sequence[str]) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from torchtract.errors import GenerationError, LoadError
 
-__all__ = ["FolderTokenizer", "TokenIds", "Tokenizer"]
+__all__ = ["FolderTokenizer", "TokenIds", "Tokenizer", "check_ids"]
 
 
 class Tokenizer(Protocol):
@@ -64,7 +65,13 @@ class FolderTokenizer:
         """As `Tokenizer.encode`."""
         try:
             return self._native.encode(text, add_special_tokens=add_special_tokens).ids
-        except Exception as error:  # as above, such as for half a surrogate pair
+        except Exception as error:  # as above
+            if half := re.search("[\ud800-\udfff]", text):
+                raise GenerationError(
+                    f"{text[:40]!r}: can't be made token ids, since {half[0]!r} at "
+                    f"{half.start()} is half a surrogate pair and no character; remove it, or "
+                    "decode the text anew."
+                ) from error
             raise GenerationError(f"{text[:40]!r}: the tokenizer refuses it: {error}") from error
 
     def decode(self, tokens: Sequence[int], *, skip_special_tokens: bool = True) -> str:
@@ -88,3 +95,14 @@ class TokenIds:
     def decode(self, tokens: Sequence[int], *, skip_special_tokens: bool = True) -> str:  # noqa: ARG002
         """As `Tokenizer.decode`."""
         return " ".join(map(str, tokens))
+
+
+def check_ids(name: str, tokens: Sequence[int], vocab_size: int) -> None:
+    """Refuses token ids that the model does not have.
+
+    Raises:
+        GenerationError: there is such a one.
+    """
+    for token in tokens:
+        if not 0 <= token < vocab_size:
+            raise GenerationError(f"{name}: there is no token {token}, only 0 to {vocab_size - 1}")

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from torchtract import _native
-from torchtract.errors import LoadError, RunError
+from torchtract.errors import CaptureError, LoadError, RunError
 from torchtract.runtime.fact import Fact, Node
+from torchtract.sizes import Assertion, allowed
+
+if TYPE_CHECKING:
+    from torchtract.runtime.model import Model
 
 __all__ = ["CausalModel", "Session"]
 
@@ -37,7 +42,7 @@ class CausalModel:
         max_prompt_length: of a decoder, how many tokens its encoder reads; None for any number.
     """
 
-    def __init__(self, native: _native.CausalRunnable, threads: int) -> None:
+    def __init__(self, native: _native.CausalRunnable, threads: int, model: Model) -> None:
         self._native = native
         self.threads = threads
         self.max_length: int = native.max_length() or sys.maxsize
@@ -47,6 +52,17 @@ class CausalModel:
         self.start_token_id: int | None = told.get("decoder_start_token_id")
         self.max_prompt_length: int | None = told.get("max_prompt_length")
         self.context = tuple(Fact(*fact) for fact in native.context())
+        self._assertions = list(_readable(model.assertions))
+        context = {fact.name for fact in self.context}
+        tokens, cache = [fact for fact in model.inputs if fact.name not in context][:2]
+        self._new, self._past = str(tokens.shape[1]), str(cache.shape[-2])
+
+    def allows(self, past: int, new: int) -> bool:
+        """Whether the file's assertions allow to read so many tokens at once behind so many.
+
+        With ``tg: S==1`` and ``pp: P==0`` alone, those behind others are read one by one.
+        """
+        return allowed({self._past: past, self._new: new}, self._assertions)
 
     def session(self, context: Mapping[str, npt.ArrayLike] | None = None) -> Session:
         """An empty text.
@@ -127,7 +143,10 @@ class Session:
         return Session(self._native.fork(), self.model)
 
     def _checked(self, tokens: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        ids = np.asarray(tokens)
+        try:
+            ids = np.asarray(tokens)
+        except ValueError as error:  # rows of different lengths
+            raise RunError(f"tokens: a row of ids is read, not {str(tokens)[:40]!r}.") from error
         if ids.ndim != 1 or not ids.size:
             raise RunError(f"tokens: a row of at least one id is read, not {list(ids.shape)}.")
         if not np.issubdtype(ids.dtype, np.integer):
@@ -147,6 +166,13 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session({self.length} tokens read)"
+
+
+def _readable(assertions: Iterable[str]) -> Iterator[Assertion]:
+    """Those that need no tract to be evaluated. It tells what the others forbid when it runs."""
+    for assertion in assertions:
+        with suppress(CaptureError):
+            yield Assertion.parse(assertion)
 
 
 def _vocabulary(native: _native.CausalRunnable) -> int:

@@ -15,6 +15,7 @@ from torchtract.runtime.profile import Profile
 from torchtract.runtime.runnable import Runnable
 from torchtract.runtime.symbols import symbol_values
 from torchtract.runtime.tables import Table
+from torchtract.runtime.threads import checked_threads
 
 if TYPE_CHECKING:
     from torchtract.runtime.causal import CausalModel
@@ -75,9 +76,9 @@ class Model:
             threads: how many threads share the work of a call.
 
         Raises:
-            EngineError: tract can't optimise it.
+            EngineError: tract can't optimise it, or there can't be so many threads.
         """
-        _check(threads)
+        threads = checked_threads(threads)
         return Runnable(self._native.compile(threads), self._origin, threads)
 
     def causal(self, *, threads: int = 1) -> CausalModel:
@@ -91,12 +92,13 @@ class Model:
             threads: how many threads share the work of a call.
 
         Raises:
-            EngineError: it is no such model, or tract can't optimise it.
+            EngineError: it is no such model, tract can't optimise it, or there can't be so many
+                threads.
         """
         from torchtract.runtime.causal import CausalModel
 
-        _check(threads)
-        return CausalModel(self._native.compile_causal(threads), threads)
+        threads = checked_threads(threads)
+        return CausalModel(self._native.compile_causal(threads), threads, self)
 
     def pulse(self, /, *, allow_unequal: bool = False, **pulse: SupportsIndex) -> PulsedModel:
         """Gives the model that computes a stream, a pulse of frames at a time.
@@ -173,11 +175,6 @@ class Model:
 
     def _repr_html_(self) -> str:
         return self._table().html()
-
-
-def _check(threads: int) -> None:
-    if threads < 1:
-        raise ValueError(f"threads={threads}: at least one is needed")
 
 
 def one_pulse(pulse: Mapping[str, SupportsIndex]) -> tuple[str, int]:

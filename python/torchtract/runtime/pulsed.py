@@ -19,6 +19,7 @@ from torchtract.runtime.runnable import Runnable
 from torchtract.runtime.stream import Stream, checked_rate
 from torchtract.runtime.symbols import symbol_values
 from torchtract.runtime.tables import Table
+from torchtract.runtime.threads import checked_threads
 
 _Begun = TypeVar("_Begun")
 
@@ -126,10 +127,9 @@ class PulsedModel(Model):
             threads: how many threads share the work of a pulse.
 
         Raises:
-            EngineError: tract can't optimise it.
+            EngineError: tract can't optimise it, or there can't be so many threads.
         """
-        if threads < 1:
-            raise ValueError(f"threads={threads}: at least one is needed")
+        threads = checked_threads(threads)
         return PulsedRunnable(self._pulsed.compile(threads), self, self._origin, threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:

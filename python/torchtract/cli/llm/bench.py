@@ -15,7 +15,7 @@ from torchtract.cli.llm.options import FolderPath
 from torchtract.cli.options import AsJson, Debug, Threads
 from torchtract.cli.output import brief_errors, doing, print_json, show
 from torchtract.errors import GenerationError
-from torchtract.llm import LanguageModel, Timings, load
+from torchtract.llm import CausalModel, EncoderDecoder, LanguageModel, Timings, load
 from torchtract.llm.folder import find_model
 from torchtract.llm.settings import Settings
 from torchtract.runtime.tables import Table
@@ -46,11 +46,7 @@ def bench(
         with doing(f"Loading {path}"):
             model = load(find_model(path), threads=threads).model
         loading = perf_counter() - started
-        if prompt_tokens + new_tokens >= model.max_length:
-            raise GenerationError(
-                f"--prompt-tokens {prompt_tokens} --new-tokens {new_tokens}: are refused, since "
-                f"the model's longest text has {model.max_length} tokens; measure fewer."
-            )
+        _check_lengths(model, prompt_tokens, new_tokens)
         # No text ends early, and none is remembered.
         lm = LanguageModel(model, settings=Settings(eos_token_ids=()), prompt_cache=0)
         with doing("Measuring"):
@@ -60,6 +56,31 @@ def bench(
             print_json(found.data())
         else:
             show(*found.shown())
+
+
+def _check_lengths(
+    model: CausalModel | EncoderDecoder, prompt_tokens: int, new_tokens: int
+) -> None:
+    """Refuses more than the model reads or generates, one more token than is measured."""
+    longest = model.max_length
+    if not isinstance(model, EncoderDecoder):
+        if prompt_tokens + new_tokens > longest - 1:
+            raise GenerationError(
+                f"--prompt-tokens {prompt_tokens} --new-tokens {new_tokens}: are refused, since "
+                f"together they may be {longest - 1} at most: the model's longest text has "
+                f"{longest} tokens, of which one comes with the prompt; measure fewer."
+            )
+    elif prompt_tokens > model.max_prompt_length:
+        raise GenerationError(
+            f"--prompt-tokens {prompt_tokens}: is refused, since the encoder reads "
+            f"{model.max_prompt_length} tokens at most; measure fewer."
+        )
+    elif new_tokens > longest - 2:
+        raise GenerationError(
+            f"--new-tokens {new_tokens}: is refused, since it may be {longest - 2} at most: the "
+            f"decoder's longest text has {longest} tokens, of which one begins it and one comes "
+            "with the prompt; measure fewer."
+        )
 
 
 def _measure(lm: LanguageModel, prompt_tokens: int, new_tokens: int, rounds: int) -> list[Timings]:

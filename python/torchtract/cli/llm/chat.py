@@ -34,6 +34,7 @@ from torchtract.llm import GenerationOptions, LanguageModel
 __all__ = ["chat"]
 
 _HELP = "Ctrl-C stops an answer, Ctrl-D ends, /clear forgets what was said."
+_LONGEST_ANSWER = 1024
 
 
 def chat(
@@ -41,7 +42,7 @@ def chat(
     system: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What the model is told before.")
     ] = None,
-    max_new_tokens: MaxNewTokens = 1024,
+    max_new_tokens: MaxNewTokens = None,
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
@@ -63,6 +64,8 @@ def chat(
     )
     with brief_errors(debug):
         lm = open_language_model(path, tokenizer, threads)
+        if max_new_tokens is None:
+            asked["max_new_tokens"] = lm.settings.max_new_tokens or _LONGEST_ANSWER
         conversation = _Conversation(lm, system, asked)
         conversation.check()
         for message in _messages():

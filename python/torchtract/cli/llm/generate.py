@@ -39,7 +39,7 @@ def generate(
             help="A text, - for standard input; token ids as in '17 4 99' without a tokenizer.",
         ),
     ],
-    max_new_tokens: MaxNewTokens = 128,
+    max_new_tokens: MaxNewTokens = None,
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,

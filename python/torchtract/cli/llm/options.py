@@ -38,7 +38,12 @@ TokenizerPath = Annotated[
     typer.Option("--tokenizer", metavar="FOLDER", help="Another folder with the tokenizer."),
 ]
 MaxNewTokens = Annotated[
-    int, typer.Option("--max-new-tokens", metavar="N", help="The most tokens to generate.")
+    int | None,
+    typer.Option(
+        "--max-new-tokens",
+        metavar="N",
+        help="The most tokens to generate. Without: as generation_config.json says.",
+    ),
 ]
 Temperature = Annotated[
     float | None,
@@ -90,7 +95,7 @@ def printed(stream: TextStream, quiet: bool = False) -> Generation:
 
 
 def asked_for(
-    max_new_tokens: int,
+    max_new_tokens: int | None,
     temperature: float | None,
     top_k: int | None,
     top_p: float | None,
