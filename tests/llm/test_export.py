@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models
 from transformers import PreTrainedModel
 
 from llm.families import tiny
+from llm.sources import change_config, change_file, write_source
 from torchtract import llm, load
 from torchtract.errors import CaptureError, FormatError, MismatchError
 
@@ -32,11 +32,7 @@ def llama() -> PreTrainedModel:
 @pytest.fixture
 def folder(llama: PreTrainedModel, tmp_path: Path) -> Path:
     """A model and a tokenizer in the format of Hugging Face."""
-    path = tmp_path / "hf"
-    llama.save_pretrained(path)
-    Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a")).save(str(path / "tokenizer.json"))
-    (path / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
-    return path
+    return write_source(llama, tmp_path / "hf")
 
 
 def test_the_file_says_what_it_is(llama: PreTrainedModel, tmp_path: Path) -> None:
@@ -126,17 +122,6 @@ def test_weights_that_transformers_fuses_are_read_by_it(tmp_path: Path) -> None:
     assert parts.read_bytes() == whole.read_bytes()
 
 
-def change_file(folder: Path, **tensors: torch.Tensor) -> None:
-    """Give the file of weights other tensors, or some beside."""
-    file = folder / "model.safetensors"
-    save_file(load_file(file) | tensors, file, {"format": "pt"})
-
-
-def change_config(folder: Path, **settings: Any) -> None:
-    file = folder / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
-
-
 def test_a_tied_weight_that_differs_is_its_own(folder: Path, tmp_path: Path) -> None:
     change_config(folder, tie_word_embeddings=True)  # with another lm_head.weight in the file
     whole = llm.export(folder, tmp_path / "whole.nnef.tar")
@@ -167,41 +152,6 @@ def test_a_missing_file_of_weights_is_told(tmp_path: Path) -> None:
     for check_io in (True, False):
         with pytest.raises(CaptureError, match="00002"):
             llm.export(tmp_path / "hf", tmp_path / "m.nnef.tar", check_io=check_io)
-
-
-def cut(folder: Path) -> None:
-    file = folder / "model.safetensors"
-    file.write_bytes(file.read_bytes()[:-100])
-
-
-def without_model(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-
-
-def without_config(folder: Path) -> None:
-    (folder / "config.json").unlink()
-
-
-def of_an_encoder(folder: Path) -> None:
-    (folder / "config.json").write_text('{"model_type": "vit"}')
-
-
-def of_other_sizes(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 52}))
-
-
-@pytest.mark.parametrize(
-    "spoil", [cut, without_model, without_config, of_an_encoder, of_other_sizes]
-)
-@pytest.mark.parametrize("check_io", [True, False])
-def test_a_spoilt_folder_is_refused(
-    spoil: Any, check_io: bool, folder: Path, tmp_path: Path
-) -> None:
-    spoil(folder)
-    with pytest.raises(CaptureError, match=str(folder)):
-        llm.export(folder, tmp_path / "out", check_io=check_io)
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_name_is_not_downloaded(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from torchtract.llm.exporter.attention import attention_whole
 from torchtract.llm.exporter.cached import CachedModel
 from torchtract.llm.exporter.encoder_decoder import CachedDecoder, start_token
 from torchtract.llm.exporter.files import ENCODER_NAME, MODEL_NAME, texts_of, write_texts
+from torchtract.llm.exporter.finite import check_logits, check_weights, finite_loads
 from torchtract.llm.exporter.lora import is_adapted, with_adapter, without_peft
 from torchtract.llm.exporter.quantized import (
     Formats,
@@ -107,10 +108,10 @@ def export(
 
     Raises:
         CaptureError: there is no such model, tensors of it are missing, it can't be exported with
-            a cache, or depends on sizes in a way that is told.
+            a cache, gives logits that are not finite, or depends on sizes in a way that is told.
         UnsupportedOpError: calls in the model have no counterpart.
         FormatError: the path can't be written, is no folder though the model is an
-            encoder-decoder, or the tokenizer's files can't be read.
+            encoder-decoder, the tokenizer's files can't be read, or weights are not finite.
         MismatchError: tract gives other numbers than PyTorch. No file is left behind.
         ValueError: `logits`, `dtype`, `max_length` or `quantize` is something else.
     """
@@ -129,6 +130,7 @@ def export(
     _check_room(path, network)
     if adapter is not None:
         network = with_adapter(network, adapter, merge_adapter)
+    check_weights(network, loads)
     longest = _longest(network, max_length)
     module = (CachedDecoder if network.config.is_encoder_decoder else CachedModel)(network, logits)
     weights = weights_to_quantize(network, quantize, loads)
@@ -147,6 +149,7 @@ def export(
         stack.enter_context(evaluated(module))
         if check_io:
             expected = _expected(own, module, longest)
+            check_logits(expected)
         stack.enter_context(attention_whole(network))
         _log_errors(weights)
         if check_io:
@@ -242,7 +245,10 @@ def _read(
 ) -> tuple[PreTrainedModel, dict[str, Load]]:
     """A model, and what gives the weights that it does not hold: all where it need not be whole."""
     lazy = None if whole else model_without_weights(source, dtype, trust_remote_code)
-    return lazy or (read_model(source, dtype, trust_remote_code), {})
+    if lazy is None:
+        return read_model(source, dtype, trust_remote_code), {}
+    network, loads = lazy
+    return network, finite_loads(loads)
 
 
 def _longest(model: PreTrainedModel, asked: int | None) -> int | None:
