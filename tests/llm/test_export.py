@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers as hf
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
@@ -155,7 +156,7 @@ def test_a_missing_file_of_weights_is_told(tmp_path: Path) -> None:
 
 
 def test_a_name_is_not_downloaded(tmp_path: Path) -> None:
-    with pytest.raises(CaptureError, match="no/such-model: can't be read"):
+    with pytest.raises(CaptureError, match=r"no/such-model: .* nor has Hugging Face's cache"):
         llm.export("no/such-model", tmp_path / "m.nnef.tgz")
 
 
@@ -167,7 +168,7 @@ def test_a_folder_without_tokenizer_is_refused(folder: Path, tmp_path: Path) -> 
 
 
 def test_a_folder_that_is_none_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="nowhere: no tokenizer can be read: there is no such"):
+    with pytest.raises(CaptureError, match="nowhere: there is no such folder, nor has"):
         llm.export("nowhere", tmp_path / "out")
 
 
@@ -180,11 +181,19 @@ def test_a_folder_of_others_is_not_overwritten(llama: PreTrainedModel, tmp_path:
 
 
 def test_a_model_that_keeps_something_else_is_refused(tmp_path: Path) -> None:
-    import transformers as hf
-
     config = hf.MambaConfig(vocab_size=97, hidden_size=16, num_hidden_layers=1, state_size=4)
     with pytest.raises(CaptureError, match="can't be exported with a cache"):
         llm.export(hf.MambaForCausalLM(config), tmp_path / "m.nnef.tgz")
+
+
+def test_what_fails_in_the_model_itself_is_told(tmp_path: Path) -> None:
+    model = tiny(
+        "PhiForCausalLM", rope_parameters={"rope_theta": 1e4, "partial_rotary_factor": 0.4}
+    )
+    with pytest.raises(
+        CaptureError, match="fails by itself when it reads two tokens: RuntimeError"
+    ):
+        llm.export(model, tmp_path / "m.nnef.tgz")
 
 
 @pytest.mark.parametrize("logits", ["first", None])
@@ -250,7 +259,8 @@ def test_frequencies_that_change_with_the_length(
         ({"dtype": torch.float64}, ValueError, "float32 or torch.float16"),
         ({"dtype": "float16"}, ValueError, "float32 or torch.float16"),
         ({"max_length": "x"}, ValueError, "'x': is an int"),
-        ({"max_length": 0}, CaptureError, "max_length=0"),
+        ({"max_length": 1}, CaptureError, "max_length=1.*two tokens.*from 2"),
+        ({"check_io_tolerance": "foo"}, ValueError, "'foo': is one of exact, close"),
         ({"tokenizer": "/nope"}, FormatError, "/nope: no tokenizer can be read"),
     ],
 )
@@ -263,9 +273,15 @@ def test_other_options_are_refused(
 
 
 def test_other_models_are_refused(tmp_path: Path) -> None:
+    small = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 9}
     refused: list[tuple[Any, str]] = [
         (tiny(LLAMA).bfloat16(), "bfloat16.*dtype=torch.float32"),
         ("/nope", "/nope: there is no such folder"),
+        (hf.BertForMaskedLM(hf.BertConfig(**small)), "BertForMaskedLM: .* generates no text"),
+        (tiny(LLAMA).model, "LlamaModel: .* generates no text; give a class that does"),
+        (hf.LlamaConfig(), "LlamaConfig: .* no model of transformers"),
+        (torch.nn.Linear(2, 2), "Linear: .* by export_model_to_nnef"),
+        (None, "NoneType: .* no model of transformers"),
     ]
     for model, says in refused:
         with pytest.raises(CaptureError, match=says):

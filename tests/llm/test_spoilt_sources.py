@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer, models
 
 from llm.families import tiny
-from llm.sources import change_file, write_source
+from llm.sources import change_config, change_file, write_source
 from torchtract import llm
 from torchtract.errors import CaptureError, FormatError
 
@@ -87,3 +88,72 @@ def test_only_nan_is_refused_in_buffers(tmp_path: Path) -> None:
     model.register_buffer("mask", torch.tensor([0.0, float("nan")]))
     with pytest.raises(FormatError, match="mask: has values that are NaN"):
         llm.export(model, tmp_path / "m.nnef.tar", check_io=False)
+
+
+@pytest.mark.parametrize("check_io", [True, False])
+def test_weights_without_a_place_are_refused(check_io: bool, folder: Path, tmp_path: Path) -> None:
+    change_config(folder, num_hidden_layers=1)
+    with pytest.raises(CaptureError, match=r"hold 9 tensors .* such as model\.layers\.1\..*config"):
+        llm.export(folder, tmp_path / "m.nnef.tar", check_io=check_io)
+
+
+def test_weights_that_models_used_to_have_are_left_out(tmp_path: Path) -> None:
+    folder = write_source(tiny(LLAMA), tmp_path / "hf")
+    change_file(folder, **{"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)})
+    assert llm.export(folder, tmp_path / "m.nnef.tar", check_io=False).exists()
+
+
+@pytest.mark.parametrize("check_io", [True, False])
+@pytest.mark.parametrize("index", ["[]", "{}", "{", '{"weight_map": 3}'])
+def test_a_broken_index_is_told(index: str, check_io: bool, folder: Path, tmp_path: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(CaptureError, match=r"index\.json: can't be read.*no weight_map"):
+        llm.export(folder, tmp_path / "m.nnef.tar", check_io=check_io)
+
+
+@pytest.mark.parametrize("check_io", [True, False])
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (cut, r"model\.safetensors: can't be read"),
+        (without_config, "it has no config.json"),
+        (of_other_sizes, r"have other shapes there, such as model\.layers\.0\.mlp\.down_proj"),
+    ],
+)
+def test_what_is_spoilt_is_named(
+    spoil: Any, says: str, check_io: bool, folder: Path, tmp_path: Path
+) -> None:
+    spoil(folder)
+    with pytest.raises(CaptureError, match=says):
+        llm.export(folder, tmp_path / "m.nnef.tar", check_io=check_io)
+
+
+def cut_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text((folder / "tokenizer.json").read_text()[:100])
+
+
+def more_tokens(folder: Path) -> None:
+    vocabulary = {str(i): i for i in range(98)}
+    Tokenizer(models.WordLevel(vocabulary, unk_token="0")).save(str(folder / "tokenizer.json"))
+
+
+def broken_settings(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text("[1")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (cut_tokenizer, r"tokenizer\.json: no tokenizer can be read from it.*whole tokenizer"),
+        (more_tokens, "has 98 tokens and the model 97: it is another model's; give the folder"),
+        (broken_settings, r"tokenizer_config\.json: no JSON can be read"),
+    ],
+)
+def test_a_tokenizer_that_can_not_be_loaded_is_refused(
+    spoil: Any, says: str, folder: Path, tmp_path: Path
+) -> None:
+    spoil(folder)
+    with pytest.raises(FormatError, match=says):
+        llm.export(folder, tmp_path / "out", check_io=False)
+    assert not (tmp_path / "out").exists()
+    assert llm.export(folder, tmp_path / "m.nnef.tar", check_io=False).exists()

@@ -14,12 +14,20 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from torchtract.check.compare import LEVELS
 from torchtract.errors import CaptureError, FormatError
 from torchtract.export import TractNNEF, export_model_to_nnef
 from torchtract.llm.exporter.attention import attention_whole
 from torchtract.llm.exporter.cached import CachedModel
 from torchtract.llm.exporter.encoder_decoder import CachedDecoder, start_token
-from torchtract.llm.exporter.files import ENCODER_NAME, MODEL_NAME, texts_of, write_texts
+from torchtract.llm.exporter.files import (
+    ENCODER_NAME,
+    MODEL_NAME,
+    Texts,
+    check_vocabulary,
+    texts_of,
+    write_texts,
+)
 from torchtract.llm.exporter.finite import check_logits, check_weights, finite_loads
 from torchtract.llm.exporter.lora import is_adapted, with_adapter, without_peft
 from torchtract.llm.exporter.quantized import (
@@ -33,7 +41,7 @@ from torchtract.llm.exporter.reference import check_alike, logits_of
 from torchtract.llm.exporter.rope import steady_frequencies
 from torchtract.llm.exporter.session_check import check_session
 from torchtract.llm.exporter.shards import Load, model_without_weights, shown
-from torchtract.llm.exporter.source import DTYPES, evaluated, read_model
+from torchtract.llm.exporter.source import DTYPES, check_source, evaluated, read_model
 from torchtract.nnef import check_writable, is_folder, schema, staged
 from torchtract.runtime.causal import LANGUAGE_MODEL
 
@@ -111,23 +119,31 @@ def export(
             a cache, gives logits that are not finite, or depends on sizes in a way that is told.
         UnsupportedOpError: calls in the model have no counterpart.
         FormatError: the path can't be written, is no folder though the model is an
-            encoder-decoder, the tokenizer's files can't be read, or weights are not finite.
+            encoder-decoder, the tokenizer's files can't be read or are another model's, or weights
+            are not finite.
         MismatchError: tract gives other numbers than PyTorch. No file is left behind.
-        ValueError: `logits`, `dtype`, `max_length` or `quantize` is something else.
+        ValueError: `logits`, `dtype`, `max_length`, `quantize` or `check_io_tolerance` is
+            something else.
     """
     if logits not in ("last", "all"):
         raise ValueError(f"logits={logits!r}: is 'last' or 'all'")
     if dtype not in (None, *DTYPES):
         raise ValueError(f"dtype={dtype!r}: is torch.float32 or torch.float16")
+    if check_io_tolerance not in (None, *LEVELS):
+        raise ValueError(
+            f"check_io_tolerance={check_io_tolerance!r}: is one of {', '.join(LEVELS)}"
+        )
     check_formats(quantize)
     path = Path(path)
     check_writable(path, compression_level)
     own: Any = model
     if is_adapted(model):
         model = without_peft(model, merge_adapter)
-    texts = texts_of(model, tokenizer) if is_folder(path) else {}
+    check_source(model)
+    texts = texts_of(model, tokenizer) if is_folder(path) else Texts()
     network, loads = _read(model, dtype, trust_remote_code, check_io or adapter is not None)
     _check_room(path, network)
+    check_vocabulary(texts, network)
     if adapter is not None:
         network = with_adapter(network, adapter, merge_adapter)
     check_weights(network, loads)
@@ -263,10 +279,11 @@ def _longest(model: PreTrainedModel, asked: int | None) -> int | None:
         return longest
     if type(asked) is not int:
         raise ValueError(f"max_length={asked!r}: is an int")
-    if not 1 <= asked <= (longest or asked):
+    # One token would be the prompt, and none could follow.
+    if not 2 <= asked <= (longest or max(asked, 2)):
         raise CaptureError(
-            f"max_length={asked}: is refused, since the model's max_position_embeddings is "
-            f"{longest}; give a length from 1 to that."
+            f"max_length={asked}: is refused, since a text has two tokens or more, and the model's "
+            f"max_position_embeddings is {longest}; give a length from 2 to that."
         )
     return asked
 

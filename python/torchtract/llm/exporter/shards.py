@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,18 +14,18 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from torchtract.errors import CaptureError
-from torchtract.llm.exporter.source import class_of
+from torchtract.llm.exporter.source import class_of, read_config, read_index
 
 __all__ = ["Load", "Shard", "model_without_weights", "shown"]
 
 Load: TypeAlias = Callable[[], np.ndarray]
 
 _FLOATS = ("F32", "F16", "BF16")
-_ONE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_ONE = "model.safetensors"
 
 
 class _OtherTensorsError(Exception):
@@ -91,7 +90,7 @@ def model_without_weights(
     folder = Path(source)
     try:
         files = _files(folder)
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        config = read_config(str(folder), trust_remote_code)
         # Memory that is never written to is none: PyTorch asks for it and leaves it as it is.
         if getattr(config, "quantization_config", None) is not None:
             return None
@@ -108,9 +107,8 @@ def model_without_weights(
 
 def _files(folder: Path) -> dict[str, Path]:
     """The file of each tensor, by name."""
-    if (folder / _INDEX).exists():
-        index = json.loads((folder / _INDEX).read_text("utf-8"))
-        return {name: folder / file for name, file in index["weight_map"].items()}
+    if (files := read_index(folder)) is not None:
+        return files
     with safe_open(folder / _ONE, framework="pt") as file:
         return dict.fromkeys(file.keys(), folder / _ONE)
 
