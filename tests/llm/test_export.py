@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import transformers as hf
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from llm.families import tiny
+from llm.families import ENCODER_DECODERS, FAMILIES, tiny
 from llm.sources import change_config, change_file, write_source
 from torchtract import llm, load
 from torchtract.errors import CaptureError, FormatError, MismatchError
+from torchtract.llm.exporter.shards import model_without_weights
+from torchtract.llm.exporter.source import read_model
 
 LLAMA = "LlamaForCausalLM"
 
@@ -115,12 +118,31 @@ def test_weights_may_stay_in_their_files(
     assert parts.read_bytes() == whole.read_bytes()
 
 
-def test_weights_that_transformers_fuses_are_read_by_it(tmp_path: Path) -> None:
+def test_weights_that_transformers_fuses_are_read_by_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     model = tiny("MixtralForCausalLM")
     model.save_pretrained(tmp_path / "hf")
     whole = llm.export(model, tmp_path / "whole.nnef.tar", check_io=False)
     parts = llm.export(tmp_path / "hf", tmp_path / "parts.nnef.tar", check_io=False)
     assert parts.read_bytes() == whole.read_bytes()
+    assert "all weights are read at once" in caplog.text
+    assert "is a part of model.layers.0.mlp.experts" in caplog.text
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, *ENCODER_DECODERS])
+def test_weights_in_files_are_those_that_transformers_reads(family: str, tmp_path: Path) -> None:
+    """Under other names, tied, computed and in buffers: all but experts one by one."""
+    tiny(family).save_pretrained(tmp_path)
+    found = model_without_weights(tmp_path, None, trust_remote_code=False)
+    if family in ("MixtralForCausalLM", "Qwen2MoeForCausalLM"):
+        assert found is None
+        return
+    assert found is not None
+    held, loads = found
+    for name, expected in read_model(tmp_path, None, trust_remote_code=False).state_dict().items():
+        actual = loads[name]() if name in loads else held.state_dict()[name]
+        np.testing.assert_array_equal(actual, expected, name)
 
 
 def test_a_tied_weight_that_differs_is_its_own(folder: Path, tmp_path: Path) -> None:
@@ -273,7 +295,12 @@ def test_other_options_are_refused(
 
 
 def test_other_models_are_refused(tmp_path: Path) -> None:
-    small = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 9}
+    small: dict[str, Any] = {
+        "hidden_size": 8,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+        "vocab_size": 9,
+    }
     refused: list[tuple[Any, str]] = [
         (tiny(LLAMA).bfloat16(), "bfloat16.*dtype=torch.float32"),
         ("/nope", "/nope: there is no such folder"),
@@ -305,6 +332,14 @@ def test_a_cache_that_changes_the_model_is_refused(
     monkeypatch.setattr(wrong, lambda query, *_: query * 0)
     with pytest.raises(CaptureError, match="other logits with one"):
         llm.export(tiny(LLAMA), tmp_path / "m.nnef.tar")
+
+
+def test_threads_take_turns(llama: PreTrainedModel, tmp_path: Path) -> None:
+    def write(number: int) -> bytes:
+        return llm.export(llama, tmp_path / f"{number}.nnef.tar").read_bytes()
+
+    with ThreadPoolExecutor(3) as threads:
+        assert len(set(threads.map(write, range(3)))) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
