@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from torchtract.check.compare import LEVELS
 from torchtract.errors import CaptureError, FormatError
 from torchtract.export import TRACING, TractNNEF, export_model_to_nnef
+from torchtract.llm.exporter.alibi import alibi_by_table
 from torchtract.llm.exporter.attention import attention_whole
 from torchtract.llm.exporter.cached import CachedModel
 from torchtract.llm.exporter.encoder_decoder import CachedDecoder, start_token
@@ -179,6 +180,7 @@ def export(
             expected = _expected(own, module, longest)
             check_logits(expected)
         stack.enter_context(attention_whole(network))
+        stack.enter_context(alibi_by_table(network, longest))
         log_errors(weights)
         if check_io:
             check_alike(expected, module, longest, target.check_io_tolerance)
