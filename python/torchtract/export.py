@@ -29,7 +29,7 @@ from torchtract.shapes import check_shapes
 from torchtract.sizes import Assertion, assertions_of, bounds_of
 from torchtract.verify import Verification
 
-__all__ = ["TractNNEF", "export_model_to_nnef"]
+__all__ = ["TRACING", "TractNNEF", "export_model_to_nnef"]
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _EXTENSIONS = ("tract_assert ", "tract_symbol ", "tract_registry ", "KHR_")
 
 
 #: Torch traces one module at a time: it changes `torch.nn.Module` for all threads meanwhile.
-_TRACING = threading.RLock()
+TRACING = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def export_model_to_nnef(
     args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
     load_plugins()
     register_operators_of_transformers()
-    with _TRACING:
+    with TRACING:
         captured = capture(
             model,
             args,

@@ -296,6 +296,7 @@ def test_export(torchtract: Torchtract, hf_llama: Path, tmp_path: Path) -> None:
     result = torchtract("llm", "export", hf_llama, exported, *options)
 
     assert (result.exit_code, result.stdout) == (0, f"wrote {exported}\n")
+    assert re.search(r"\d+ quantized weights lose \d+\.\d\d % on average; most: ", result.stderr)
     assert load(exported).max_length == 64
     assert load(exported).generate("Hi", max_new_tokens=3).tokens
 

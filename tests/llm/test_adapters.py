@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +180,25 @@ def test_other_kinds_of_adapters_are_refused(tmp_path: Path) -> None:
         llm.export(model, tmp_path / "m.nnef.tar")
     with pytest.raises(CaptureError, match="peft can't use it"):
         llm.export(tiny("LlamaForCausalLM"), tmp_path / "m.nnef.tar", adapter=tmp_path)
+
+
+def test_what_can_not_be_swapped_is_not_written(tmp_path: Path) -> None:
+    config = LoraConfig(r=4, target_modules=["q_proj"], use_dora=True, task_type="CAUSAL_LM")
+    weighted = get_peft_model(tiny("LlamaForCausalLM"), config).eval()
+    with pytest.raises(CaptureError, match=r"DoRA.*merge it"):
+        llm.export(weighted, tmp_path / "m.nnef.tar", merge_adapter=False)
+    with pytest.raises(FormatError, match=r"merge_adapter=False.*\.nnef\.tar; end it so"):
+        llm.export(adapted(1), tmp_path / "m.nnef.tgz", merge_adapter=False)
+    assert llm.export(weighted, tmp_path / "m.nnef.tgz", check_io=False).exists()
+
+
+def test_a_full_disk_is_told_of_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = llm.export(adapted(1), tmp_path / "m.nnef.tar", merge_adapter=False, check_io=False)
+    adapter = folder(tmp_path, 5)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    with pytest.raises(FormatError, match=r"n\.nnef\.tar': can't be written, since No space left"):
+        llm.swap_adapter(file, adapter, tmp_path / "n.nnef.tar")

@@ -7,19 +7,23 @@ import os
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers as hf
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models
 from transformers import PreTrainedModel
 
-from llm.families import tiny
+from llm.families import ENCODER_DECODERS, FAMILIES, tiny
+from llm.sources import change_config, change_file, write_source
 from torchtract import llm, load
 from torchtract.errors import CaptureError, FormatError, MismatchError
+from torchtract.llm.exporter.shards import model_without_weights
+from torchtract.llm.exporter.source import read_model
 
 LLAMA = "LlamaForCausalLM"
 
@@ -32,11 +36,7 @@ def llama() -> PreTrainedModel:
 @pytest.fixture
 def folder(llama: PreTrainedModel, tmp_path: Path) -> Path:
     """A model and a tokenizer in the format of Hugging Face."""
-    path = tmp_path / "hf"
-    llama.save_pretrained(path)
-    Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a")).save(str(path / "tokenizer.json"))
-    (path / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
-    return path
+    return write_source(llama, tmp_path / "hf")
 
 
 def test_the_file_says_what_it_is(llama: PreTrainedModel, tmp_path: Path) -> None:
@@ -118,23 +118,31 @@ def test_weights_may_stay_in_their_files(
     assert parts.read_bytes() == whole.read_bytes()
 
 
-def test_weights_that_transformers_fuses_are_read_by_it(tmp_path: Path) -> None:
+def test_weights_that_transformers_fuses_are_read_by_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     model = tiny("MixtralForCausalLM")
     model.save_pretrained(tmp_path / "hf")
     whole = llm.export(model, tmp_path / "whole.nnef.tar", check_io=False)
     parts = llm.export(tmp_path / "hf", tmp_path / "parts.nnef.tar", check_io=False)
     assert parts.read_bytes() == whole.read_bytes()
+    assert "all weights are read at once" in caplog.text
+    assert "is a part of model.layers.0.mlp.experts" in caplog.text
 
 
-def change_file(folder: Path, **tensors: torch.Tensor) -> None:
-    """Give the file of weights other tensors, or some beside."""
-    file = folder / "model.safetensors"
-    save_file(load_file(file) | tensors, file, {"format": "pt"})
-
-
-def change_config(folder: Path, **settings: Any) -> None:
-    file = folder / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+@pytest.mark.parametrize("family", [*FAMILIES, *ENCODER_DECODERS])
+def test_weights_in_files_are_those_that_transformers_reads(family: str, tmp_path: Path) -> None:
+    """Under other names, tied, computed and in buffers: all but experts one by one."""
+    tiny(family).save_pretrained(tmp_path)
+    found = model_without_weights(tmp_path, None, trust_remote_code=False)
+    if family in ("MixtralForCausalLM", "Qwen2MoeForCausalLM"):
+        assert found is None
+        return
+    assert found is not None
+    held, loads = found
+    for name, expected in read_model(tmp_path, None, trust_remote_code=False).state_dict().items():
+        actual = loads[name]() if name in loads else held.state_dict()[name]
+        np.testing.assert_array_equal(actual, expected, name)
 
 
 def test_a_tied_weight_that_differs_is_its_own(folder: Path, tmp_path: Path) -> None:
@@ -169,43 +177,8 @@ def test_a_missing_file_of_weights_is_told(tmp_path: Path) -> None:
             llm.export(tmp_path / "hf", tmp_path / "m.nnef.tar", check_io=check_io)
 
 
-def cut(folder: Path) -> None:
-    file = folder / "model.safetensors"
-    file.write_bytes(file.read_bytes()[:-100])
-
-
-def without_model(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-
-
-def without_config(folder: Path) -> None:
-    (folder / "config.json").unlink()
-
-
-def of_an_encoder(folder: Path) -> None:
-    (folder / "config.json").write_text('{"model_type": "vit"}')
-
-
-def of_other_sizes(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 52}))
-
-
-@pytest.mark.parametrize(
-    "spoil", [cut, without_model, without_config, of_an_encoder, of_other_sizes]
-)
-@pytest.mark.parametrize("check_io", [True, False])
-def test_a_spoilt_folder_is_refused(
-    spoil: Any, check_io: bool, folder: Path, tmp_path: Path
-) -> None:
-    spoil(folder)
-    with pytest.raises(CaptureError, match=str(folder)):
-        llm.export(folder, tmp_path / "out", check_io=check_io)
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_name_is_not_downloaded(tmp_path: Path) -> None:
-    with pytest.raises(CaptureError, match="no/such-model: can't be read"):
+    with pytest.raises(CaptureError, match=r"no/such-model: .* nor has Hugging Face's cache"):
         llm.export("no/such-model", tmp_path / "m.nnef.tgz")
 
 
@@ -217,7 +190,7 @@ def test_a_folder_without_tokenizer_is_refused(folder: Path, tmp_path: Path) -> 
 
 
 def test_a_folder_that_is_none_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="nowhere: no tokenizer can be read: there is no such"):
+    with pytest.raises(CaptureError, match="nowhere: there is no such folder, nor has"):
         llm.export("nowhere", tmp_path / "out")
 
 
@@ -230,11 +203,19 @@ def test_a_folder_of_others_is_not_overwritten(llama: PreTrainedModel, tmp_path:
 
 
 def test_a_model_that_keeps_something_else_is_refused(tmp_path: Path) -> None:
-    import transformers as hf
-
     config = hf.MambaConfig(vocab_size=97, hidden_size=16, num_hidden_layers=1, state_size=4)
     with pytest.raises(CaptureError, match="can't be exported with a cache"):
         llm.export(hf.MambaForCausalLM(config), tmp_path / "m.nnef.tgz")
+
+
+def test_what_fails_in_the_model_itself_is_told(tmp_path: Path) -> None:
+    model = tiny(
+        "PhiForCausalLM", rope_parameters={"rope_theta": 1e4, "partial_rotary_factor": 0.4}
+    )
+    with pytest.raises(
+        CaptureError, match="fails by itself when it reads two tokens: RuntimeError"
+    ):
+        llm.export(model, tmp_path / "m.nnef.tgz")
 
 
 @pytest.mark.parametrize("logits", ["first", None])
@@ -300,7 +281,8 @@ def test_frequencies_that_change_with_the_length(
         ({"dtype": torch.float64}, ValueError, "float32 or torch.float16"),
         ({"dtype": "float16"}, ValueError, "float32 or torch.float16"),
         ({"max_length": "x"}, ValueError, "'x': is an int"),
-        ({"max_length": 0}, CaptureError, "max_length=0"),
+        ({"max_length": 1}, CaptureError, "max_length=1.*two tokens.*from 2"),
+        ({"check_io_tolerance": "foo"}, ValueError, "'foo': is one of exact, close"),
         ({"tokenizer": "/nope"}, FormatError, "/nope: no tokenizer can be read"),
     ],
 )
@@ -313,9 +295,20 @@ def test_other_options_are_refused(
 
 
 def test_other_models_are_refused(tmp_path: Path) -> None:
+    small: dict[str, Any] = {
+        "hidden_size": 8,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+        "vocab_size": 9,
+    }
     refused: list[tuple[Any, str]] = [
         (tiny(LLAMA).bfloat16(), "bfloat16.*dtype=torch.float32"),
         ("/nope", "/nope: there is no such folder"),
+        (hf.BertForMaskedLM(hf.BertConfig(**small)), "BertForMaskedLM: .* generates no text"),
+        (tiny(LLAMA).model, "LlamaModel: .* generates no text; give a class that does"),
+        (hf.LlamaConfig(), "LlamaConfig: .* no model of transformers"),
+        (torch.nn.Linear(2, 2), "Linear: .* by export_model_to_nnef"),
+        (None, "NoneType: .* no model of transformers"),
     ]
     for model, says in refused:
         with pytest.raises(CaptureError, match=says):
@@ -339,6 +332,14 @@ def test_a_cache_that_changes_the_model_is_refused(
     monkeypatch.setattr(wrong, lambda query, *_: query * 0)
     with pytest.raises(CaptureError, match="other logits with one"):
         llm.export(tiny(LLAMA), tmp_path / "m.nnef.tar")
+
+
+def test_threads_take_turns(llama: PreTrainedModel, tmp_path: Path) -> None:
+    def write(number: int) -> bytes:
+        return llm.export(llama, tmp_path / f"{number}.nnef.tar").read_bytes()
+
+    with ThreadPoolExecutor(3) as threads:
+        assert len(set(threads.map(write, range(3)))) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,3 +53,16 @@ def test_tract_recognises(family: str, fused: dict[str, int], tmp_path: Path) ->
     file = llm.export(tiny(family), tmp_path / "m.nnef.tar", check_io=False)
     found = Counter(node.op for node in load(file).causal().nodes())
     assert {op: found[op] for op in fused} == fused
+
+
+def test_biases_by_distance_of_falcon(tmp_path: Path) -> None:
+    model = tiny("FalconForCausalLM", alibi=True)
+    ids = torch.randint(3, 97, (1, 96), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = model(ids).logits[0, 63:].numpy()
+
+    session = load(llm.export(model, tmp_path / "m.nnef.tar")).causal().session()
+
+    actual = [session.push(ids[0, :64].numpy())]
+    actual += [session.push([token]) for token in ids[0, 64:].tolist()]
+    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3)

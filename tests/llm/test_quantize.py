@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,18 @@ def test_what_blocks_can_not_hold_is_refused(value: float, tmp_path: Path) -> No
     with pytest.raises(FormatError, match=r"lm_head\.weight.*not finite or beyond"):
         llm.export(model, tmp_path / "m.nnef.tar", quantize="q4_0", check_io=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_rows_that_are_no_blocks_are_refused(tmp_path: Path) -> None:
+    model = tiny("LlamaForCausalLM", hidden_size=48, intermediate_size=80)
+    with pytest.raises(ValueError, match=r"no weight .* multiple of 32 values.* with 48; leave it"):
+        llm.export(model, tmp_path / "m.nnef.tar", quantize="q4_0")
+
+
+def test_what_all_lose_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "torchtract.llm.exporter.quantized"):
+        model = usual("LlamaForCausalLM")
+        llm.export(model, tmp_path / "m.nnef.tar", quantize="q4_0", check_io=False)
+    assert re.match(
+        r"16 quantized weights lose 8\.\d\d % on average; most: \w", caplog.messages[-1]
+    )

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from torchtract.errors import FormatError
-from torchtract.nnef import check_writable, staged
+from torchtract.nnef import check_writable, reported, staged
 
 
 def names(folder: Path) -> list[str]:
@@ -151,3 +152,11 @@ def test_compression_level_goes_with_tgz_only(path: str, tmp_path: Path) -> None
 def test_compression_level_is_0_to_9(level: int, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="the levels are 0"):
         check_writable(tmp_path / "m.tgz", compression_level=level)
+
+
+def test_what_can_not_be_written_is_told_of_the_target(tmp_path: Path) -> None:
+    target = tmp_path / "model.nnef.tar"
+    refused = pytest.raises(FormatError)
+    with refused as caught, staged(target) as outer, staged(outer) as inner, reported(inner):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(caught.value).startswith(f"{str(target)!r}: can't be written, since No space left")

@@ -15,7 +15,7 @@ import ml_dtypes  # noqa: F401  (gives numpy bfloat16, in which adapters may be)
 import numpy as np
 
 from torchtract.errors import FormatError, LoadError
-from torchtract.nnef import Variable, read_tensor, staged, write_tensor
+from torchtract.nnef import Variable, read_tensor, reported, staged, write_tensor
 
 __all__ = ["swap_adapter"]
 
@@ -54,7 +54,7 @@ def swap_adapter(
                 f"{min(theirs ^ names)}; "
                 + ("export with merge_adapter=False first." if not theirs else "train it for them.")
             )
-        with tarfile.open(unfinished, "w", format=tarfile.GNU_FORMAT) as new:
+        with reported(path), tarfile.open(unfinished, "w", format=tarfile.GNU_FORMAT) as new:
             for member in old:
                 content = old.extractfile(member)
                 assert content is not None

@@ -7,7 +7,7 @@ from torchtract.nnef.archive import write_archive
 from torchtract.nnef.graph import Argument, Dim, Graph, Operation, Ref, Variable
 from torchtract.nnef.identifiers import Names, check_identifier, identifier
 from torchtract.nnef.schema import EMBEDDED, check_version, known_versions
-from torchtract.nnef.staging import check_writable, is_folder, staged
+from torchtract.nnef.staging import check_writable, is_folder, reported, staged
 from torchtract.nnef.tensors import read_tensor, write_tensor
 from torchtract.nnef.text import format_graph
 
@@ -28,6 +28,7 @@ __all__ = [
     "is_folder",
     "known_versions",
     "read_tensor",
+    "reported",
     "schema",
     "staged",
     "write_archive",

@@ -62,7 +62,11 @@ def staged(path: str | os.PathLike[str]) -> Iterator[Path]:
         with reported(path):
             folder = stack.enter_context(_temporary(target.parent))
         unfinished = folder / (target.name if is_folder(path) else path.name)
-        yield unfinished
+        try:
+            yield unfinished
+        except FormatError as error:  # of what was written meanwhile: the user knows the target
+            told = str(error).replace(str(folder), str(path.parent))
+            raise FormatError(told, source=error.source) from error
         with reported(path):
             _replace(unfinished, target)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,7 +79,7 @@ def export(
     with brief_errors(debug):
         torch, write = _exporter()
         try:
-            with doing(f"Exporting {source}"):
+            with doing(f"Exporting {source}"), _summary() as told:
                 write(
                     source,
                     target,
@@ -90,7 +92,29 @@ def export(
                 )
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
+        for line in told:
+            typer.echo(line, err=True)
         typer.echo(f"wrote {target}")
+
+
+@contextlib.contextmanager
+def _summary() -> Iterator[list[str]]:
+    """What the export logs in sum of weights that it quantizes."""
+    told: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
+
+    logger, keep = logging.getLogger("torchtract.llm.exporter.quantized.summary"), Keep()
+    level = logger.level
+    logger.addHandler(keep)
+    logger.setLevel(logging.INFO)
+    try:
+        yield told
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(keep)
 
 
 def _exporter() -> tuple[Any, Callable[..., Path]]:

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import torch
 from transformers import PreTrainedModel
 
+from torchtract.check.compare import LEVELS
 from torchtract.errors import CaptureError, FormatError
-from torchtract.export import TractNNEF, export_model_to_nnef
+from torchtract.export import TRACING, TractNNEF, export_model_to_nnef
+from torchtract.llm.exporter.alibi import alibi_by_table
 from torchtract.llm.exporter.attention import attention_whole
 from torchtract.llm.exporter.cached import CachedModel
 from torchtract.llm.exporter.encoder_decoder import CachedDecoder, start_token
-from torchtract.llm.exporter.files import ENCODER_NAME, MODEL_NAME, texts_of, write_texts
-from torchtract.llm.exporter.lora import is_adapted, with_adapter, without_peft
+from torchtract.llm.exporter.files import (
+    ENCODER_NAME,
+    MODEL_NAME,
+    Texts,
+    check_vocabulary,
+    texts_of,
+    write_texts,
+)
+from torchtract.llm.exporter.finite import check_logits, check_weights, finite_loads
+from torchtract.llm.exporter.lora import check_swappable, is_adapted, with_adapter, without_peft
 from torchtract.llm.exporter.quantized import (
     Formats,
-    QuantizedWeight,
     check_formats,
+    log_errors,
     quantized,
     weights_to_quantize,
 )
@@ -32,13 +43,14 @@ from torchtract.llm.exporter.reference import check_alike, logits_of
 from torchtract.llm.exporter.rope import steady_frequencies
 from torchtract.llm.exporter.session_check import check_session
 from torchtract.llm.exporter.shards import Load, model_without_weights, shown
-from torchtract.llm.exporter.source import DTYPES, evaluated, read_model
-from torchtract.nnef import check_writable, is_folder, schema, staged
+from torchtract.llm.exporter.source import DTYPES, check_source, evaluated, read_model
+from torchtract.nnef import check_writable, is_folder, reported, schema, staged
 from torchtract.runtime.causal import LANGUAGE_MODEL
 
 __all__ = ["export"]
 
 log = logging.getLogger(__name__)
+_P = ParamSpec("_P")
 
 #: Sizes of the traced example: tokens that were read before, and tokens that are read.
 _PAST, _TOKENS = 3, 4
@@ -46,6 +58,16 @@ _PAST, _TOKENS = 3, 4
 _MOST_BYTES = 1 << 28
 
 
+def _in_turns(function: Callable[_P, Path]) -> Callable[_P, Path]:
+    @wraps(function)
+    def one(*args: _P.args, **kwargs: _P.kwargs) -> Path:
+        with TRACING:
+            return function(*args, **kwargs)
+
+    return one
+
+
+@_in_turns
 def export(
     model: PreTrainedModel | str | PathLike[str],
     path: str | PathLike[str],
@@ -73,6 +95,8 @@ def export(
     and for each layer of the decoder keys and values of that text, `[1, heads, T, features]`, which
     the decoder's file has as more inputs.
 
+    Threads that export at the same time take turns.
+
     Args:
         model: a model of transformers or peft; a folder in the format of Hugging Face (config.json,
             safetensors, tokenizer.json); or a name there whose files are in the cache. Nothing is
@@ -91,13 +115,14 @@ def export(
         adapter: a folder with a LoRA adapter of peft.
         merge_adapter: whether that, or the one that a model of peft has, is added to the weights;
             else it stays beside them, and `torchtract.llm.swap_adapter` can put another in its
-            place.
+            place, in a folder or `.nnef.tar`.
         tokenizer: a folder with the tokenizer. By default that of the model.
         trust_remote_code: whether Python code in the model's folder may run.
         version: the oldest tract that must read the file.
         check_io: compare tract with PyTorch at several sizes, the empty past and the greatest
             length among them, and token by token; refuse the file if they differ. Without it, of
-            a folder one weight at a time is in memory.
+            a folder one weight at a time is in memory, unless it has an adapter, is quantised, or
+            its files hold experts one by one: then all are, which is logged.
         check_io_tolerance: one of tract's levels, see `TractNNEF`. By default `approximate`, and
             `very` of float16, whose last digits depend on the order of sums.
         compression_level: of a `.tgz`, 0 (none) to 9 (smallest).
@@ -107,28 +132,34 @@ def export(
 
     Raises:
         CaptureError: there is no such model, tensors of it are missing, it can't be exported with
-            a cache, or depends on sizes in a way that is told.
+            a cache, gives logits that are not finite, or depends on sizes in a way that is told.
         UnsupportedOpError: calls in the model have no counterpart.
         FormatError: the path can't be written, is no folder though the model is an
-            encoder-decoder, or the tokenizer's files can't be read.
+            encoder-decoder, the tokenizer's files can't be read or are another model's, or weights
+            are not finite.
         MismatchError: tract gives other numbers than PyTorch. No file is left behind.
-        ValueError: `logits`, `dtype`, `max_length` or `quantize` is something else.
+        ValueError: `logits`, `dtype`, `max_length`, `quantize` or `check_io_tolerance` is
+            something else.
     """
-    if logits not in ("last", "all"):
-        raise ValueError(f"logits={logits!r}: is 'last' or 'all'")
-    if dtype not in (None, *DTYPES):
-        raise ValueError(f"dtype={dtype!r}: is torch.float32 or torch.float16")
+    _check_options(logits, dtype, check_io_tolerance)
     check_formats(quantize)
     path = Path(path)
     check_writable(path, compression_level)
     own: Any = model
+    if not merge_adapter and (adapter is not None or is_adapted(model)):
+        check_swappable(path)
     if is_adapted(model):
         model = without_peft(model, merge_adapter)
-    texts = texts_of(model, tokenizer) if is_folder(path) else {}
+    check_source(model)
+    texts = texts_of(model, tokenizer) if is_folder(path) else Texts()
     network, loads = _read(model, dtype, trust_remote_code, check_io or adapter is not None)
     _check_room(path, network)
+    check_vocabulary(texts, network)
     if adapter is not None:
+        if not check_io:
+            log.warning("adapter: all weights are read at once, since peft adds it to the model.")
         network = with_adapter(network, adapter, merge_adapter)
+    check_weights(network, loads)
     longest = _longest(network, max_length)
     module = (CachedDecoder if network.config.is_encoder_decoder else CachedModel)(network, logits)
     weights = weights_to_quantize(network, quantize, loads)
@@ -147,13 +178,16 @@ def export(
         stack.enter_context(evaluated(module))
         if check_io:
             expected = _expected(own, module, longest)
+            check_logits(expected)
         stack.enter_context(attention_whole(network))
-        _log_errors(weights)
+        stack.enter_context(alibi_by_table(network, longest))
+        log_errors(weights)
         if check_io:
             check_alike(expected, module, longest, target.check_io_tolerance)
             stack.enter_context(quantized(weights))
         if is_folder(path):
-            write_texts(unfinished, texts, network)
+            with reported(path):
+                write_texts(unfinished, texts, network)
         file = unfinished / MODEL_NAME if is_folder(path) else unfinished
         shown_loads = stack.enter_context(shown(network, loads))
         shown_loads = {f"model.{name}": load for name, load in shown_loads.items()}
@@ -165,6 +199,17 @@ def export(
         if check_io:
             check_session(file, module, longest, target.check_io_tolerance)
     return path
+
+
+def _check_options(logits: str, dtype: torch.dtype | None, check_io_tolerance: str | None) -> None:
+    if logits not in ("last", "all"):
+        raise ValueError(f"logits={logits!r}: is 'last' or 'all'")
+    if dtype not in (None, *DTYPES):
+        raise ValueError(f"dtype={dtype!r}: is torch.float32 or torch.float16")
+    if check_io_tolerance not in (None, *LEVELS):
+        raise ValueError(
+            f"check_io_tolerance={check_io_tolerance!r}: is one of {', '.join(LEVELS)}"
+        )
 
 
 def _check_room(path: Path, model: PreTrainedModel) -> None:
@@ -242,7 +287,10 @@ def _read(
 ) -> tuple[PreTrainedModel, dict[str, Load]]:
     """A model, and what gives the weights that it does not hold: all where it need not be whole."""
     lazy = None if whole else model_without_weights(source, dtype, trust_remote_code)
-    return lazy or (read_model(source, dtype, trust_remote_code), {})
+    if lazy is None:
+        return read_model(source, dtype, trust_remote_code), {}
+    network, loads = lazy
+    return network, finite_loads(loads)
 
 
 def _longest(model: PreTrainedModel, asked: int | None) -> int | None:
@@ -257,10 +305,11 @@ def _longest(model: PreTrainedModel, asked: int | None) -> int | None:
         return longest
     if type(asked) is not int:
         raise ValueError(f"max_length={asked!r}: is an int")
-    if not 1 <= asked <= (longest or asked):
+    # One token would be the prompt, and none could follow.
+    if not 2 <= asked <= (longest or max(asked, 2)):
         raise CaptureError(
-            f"max_length={asked}: is refused, since the model's max_position_embeddings is "
-            f"{longest}; give a length from 1 to that."
+            f"max_length={asked}: is refused, since a text has two tokens or more, and the model's "
+            f"max_position_embeddings is {longest}; give a length from 2 to that."
         )
     return asked
 
@@ -282,11 +331,6 @@ def _near_the_end(module: CachedModel, longest: int | None) -> list[dict[str, in
     few = min(longest - 1, _TOKENS - 1)
     told = {"T": 1} if isinstance(module, CachedDecoder) else {}
     return [{"P": longest - 1, "S": 1, **told}, {"P": longest - few, "S": few, **told}]
-
-
-def _log_errors(weights: Sequence[QuantizedWeight]) -> None:
-    for each in weights if log.isEnabledFor(logging.INFO) else ():
-        log.info("%s: %s loses %.2f %%", each.names[0], each.form, 100 * each.error())
 
 
 def _properties(model: PreTrainedModel, logits: str, longest: int | None) -> dict[str, str]:

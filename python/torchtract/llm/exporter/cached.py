@@ -69,6 +69,8 @@ class CachedModel(torch.nn.Module):
                 _, cache = self._read(torch.zeros(1, 2, dtype=torch.long), ())
             cache.check()
         except Exception as error:
+            if not isinstance(error, CaptureError):
+                self._check_alone()
             raise CaptureError(
                 f"model={type(self.model).__name__}: can't be exported with a cache, since that "
                 "holds keys and values of each layer and nothing else (no state space, no "
@@ -76,6 +78,21 @@ class CachedModel(torch.nn.Module):
                 "export_model_to_nnef."
             ) from error
         return [tensor[:, :, :0] for tensor in cache.tensors()]
+
+    def _check_alone(self) -> None:
+        """Refuse a model that fails without a cache too, by what it says itself."""
+        try:
+            with torch.no_grad():
+                _ = self.model(**self.alone(torch.zeros(1, 2, dtype=torch.long))).logits
+        except Exception as error:
+            raise CaptureError(
+                f"model={type(self.model).__name__}: fails by itself when it reads two tokens: "
+                f"{type(error).__name__}: {error}; mend that first."
+            ) from error
+
+    def alone(self, ids: Tensor) -> dict[str, Any]:
+        """What the model itself is given to read tokens without a cache."""
+        return {"input_ids": ids, "use_cache": False}
 
     def tokens(self, count: int) -> Tensor:
         """Random ones, `[1, count]`."""

@@ -76,6 +76,10 @@ class CachedDecoder(CachedModel):
         """Empty caches, and the encoder's for its example."""
         return *self.empty_caches, *self._context()
 
+    def alone(self, ids: Tensor) -> dict[str, Any]:
+        """What the model itself is given, a text for its encoder among it."""
+        return {**super().alone(self.encoder.example()), "decoder_input_ids": ids}
+
     def example(self, past: int, tokens: int) -> tuple[Tensor, ...]:
         """Arguments of `forward`: random tokens, the caches of others, and the encoder's."""
         return *super().example(past, tokens), *self._context()

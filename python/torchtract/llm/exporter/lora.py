@@ -9,14 +9,15 @@ import copy
 import os
 import warnings
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
-from torchtract.errors import CaptureError
+from torchtract.errors import CaptureError, FormatError
 
-__all__ = ["is_adapted", "with_adapter", "without_peft"]
+__all__ = ["check_swappable", "is_adapted", "with_adapter", "without_peft"]
 
 
 def is_adapted(model: object) -> bool:
@@ -38,9 +39,27 @@ def without_peft(model: Any, merge: bool) -> PreTrainedModel:
     if merge:
         merged: PreTrainedModel = copy.deepcopy(model).merge_and_unload()
         return merged
+    if any(getattr(config, "use_dora", False) for config in model.peft_config.values()):
+        raise CaptureError(
+            "merge_adapter=False: an adapter of DoRA can't stay beside the weights, since it "
+            "scales these too; merge it."
+        )
     inside: PreTrainedModel = copy.deepcopy(model).base_model.model
     _scale(inside)
     return inside
+
+
+def check_swappable(path: Path) -> None:
+    """Refuse a file in which `torchtract.llm.swap_adapter` can't put another adapter.
+
+    Raises:
+        FormatError: it is compressed.
+    """
+    if path.suffix in (".tgz", ".gz"):
+        raise FormatError(
+            f"{str(path)!r}: can't be written with merge_adapter=False, since adapters are swapped "
+            "in a .nnef.tar; end it so, or name a folder."
+        )
 
 
 def with_adapter(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,7 +17,19 @@ from transformers.pytorch_utils import Conv1D
 from torchtract.errors import FormatError
 from torchtract.nnef.block_quant import BLOCK, FORMATS, restored
 
-__all__ = ["Formats", "QuantizedWeight", "check_formats", "quantized", "weights_to_quantize"]
+__all__ = [
+    "Formats",
+    "QuantizedWeight",
+    "check_formats",
+    "log_errors",
+    "quantized",
+    "weights_to_quantize",
+]
+
+log = logging.getLogger(__name__)
+_SUMMARY = log.getChild("summary")
+#: So many weights that lose most are named in it.
+_WORST = 3
 
 #: A format for all weights of linear layers and embeddings, or by pattern of their names, of which
 #: the first that fits holds; None leaves them as they are.
@@ -95,7 +108,7 @@ def weights_to_quantize(
         loads: what gives the values of those that the model does not hold, by name.
 
     Raises:
-        ValueError: a format is not known, or a pattern fits no weight.
+        ValueError: a format is not known, a pattern fits no weight, or no rows are whole blocks.
     """
     check_formats(formats)
     patterns = formats if isinstance(formats, Mapping) else {"*": formats}
@@ -113,14 +126,37 @@ def weights_to_quantize(
                 f"quantize: {pattern!r} fits no weight of a linear layer or an embedding; they "
                 f"are called such as {known[-1] if known else None!r}"
             )
-    found = []
+    found, unfit = [], {}
     for weight, several in names.items():
         form = _format_of(several, patterns)
         summed = weight.shape[0 if by_columns[weight] else 1]
-        if form is not None and summed % BLOCK == 0:
+        if form is not None and summed % BLOCK:
+            unfit[several[0]] = summed
+        elif form is not None:
             load = loads.get(several[0])
             found.append(QuantizedWeight(tuple(several), weight, form, by_columns[weight], load))
+    if unfit and not found:
+        name, summed = next(iter(unfit.items()))
+        raise ValueError(
+            f"quantize: no weight that it is for has rows of a multiple of {BLOCK} values, such as "
+            f"{name!r} with {summed}; leave it out"
+        )
     return found
+
+
+def log_errors(weights: Sequence[QuantizedWeight]) -> None:
+    """Tell what each weight loses, and then what all do."""
+    if not weights or not _SUMMARY.isEnabledFor(logging.INFO):
+        return
+    errors = {each.names[0]: 100 * each.error() for each in weights}
+    for each in weights:
+        log.info("%s: %s loses %.2f %%", each.names[0], each.form, errors[each.names[0]])
+    worst = sorted(errors, key=lambda name: -errors[name])[:_WORST]
+    _SUMMARY.info(
+        "%d quantized weights lose %.2f %% on average; most: %s",
+        *(len(errors), sum(errors.values()) / len(errors)),
+        ", ".join(f"{name} {errors[name]:.2f} %" for name in worst),
+    )
 
 
 def _format_of(names: list[str], patterns: Mapping[str, str | None]) -> str | None:

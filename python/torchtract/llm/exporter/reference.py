@@ -10,7 +10,6 @@ from torchtract.check.compare import compare, tolerance_for
 from torchtract.check.trial import to_numpy
 from torchtract.errors import CaptureError
 from torchtract.llm.exporter.cached import CachedModel, random_tokens
-from torchtract.llm.exporter.encoder_decoder import CachedDecoder
 from torchtract.llm.exporter.source import evaluated
 
 __all__ = ["check_alike", "logits_of"]
@@ -28,11 +27,8 @@ def logits_of(model: Any, module: CachedModel, longest: int | None) -> torch.Ten
         longest: of a text.
     """
     ids = _ids(model, longest)
-    told: dict[str, torch.Tensor] = {"input_ids": ids}
-    if isinstance(module, CachedDecoder):
-        told = {"input_ids": module.encoder.example(), "decoder_input_ids": ids}
     with evaluated(model), torch.no_grad():
-        logits: torch.Tensor = model(**told, use_cache=False).logits[0, -1]
+        logits: torch.Tensor = model(**module.alone(ids)).logits[0, -1]
     return logits
 
 
