@@ -58,6 +58,7 @@ ALLOWED: dict[str, set[str]] = {
         *("errors", "nnef", "attention", "check", "runtime", "export"),
     },
     "cli": {"errors", "sizes", "npz", "runtime", "check", "debug_bundle", "llm"},
+    "__main__": {"cli"},
 }
 
 
