@@ -12,6 +12,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -127,6 +128,7 @@ def _cells(path: Path) -> str:
     outcome = _read(path)
     seconds = "" if outcome.seconds is None else f"{outcome.seconds:.1f}"
     why = outcome.why.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    why = re.sub(r"/tmp/\w+/", "", why)  # where the file was
     return f"{outcome.result}{': ' if why else ''}{why[:160]} | {seconds}"
 
 
