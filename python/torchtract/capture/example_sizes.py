@@ -91,29 +91,43 @@ def traced_where_sizes_differ(
     Raises:
         CaptureError: of the first sizes, where twice these can't be traced either.
     """
-    found: _T | None = None
-    refused: CaptureError | None = None
-    constants: set[sympy.Basic] | None = None
-    for _ in range(1 + _DOUBLINGS):
-        before = constants
-        try:
-            traced = trace(sizes)
-        except CaptureError as error:
-            if found or refused:
-                break
-            refused, short = error, set(sizes)
-        else:
-            constants = _constants_here(traced)
-            if before is not None and len(constants) >= len(before):
-                break
-            found, short = traced, _symbols_of(constants, traced)
-        sizes = _doubled(sizes, short)
-        if not short or not allowed(sizes, assertions) or not _fit(sizes, tensors, axes):
+
+    def twice(of: set[str]) -> dict[str, int] | None:
+        larger = _doubled(sizes, of)
+        fit = of and allowed(larger, assertions) and _fit(larger, tensors, axes)
+        return larger if fit else None
+
+    try:
+        found = trace(sizes)
+    except CaptureError:
+        larger = twice(set(sizes))
+        traced = _unless_refused(trace, larger)
+        if larger is None or traced is None:
+            raise
+        found, sizes = traced, larger
+    constants = _constants_here(found)
+    for _ in range(_DOUBLINGS):
+        larger = twice(_symbols_of(constants, found))
+        traced = _unless_refused(trace, larger)
+        if larger is None or traced is None:
             break
-    if found is None:
-        assert refused is not None
-        raise refused
+        fewer = _constants_here(traced)
+        if len(fewer) >= len(constants):
+            break
+        found, constants, sizes = traced, fewer, larger
     return found
+
+
+def _unless_refused(
+    trace: Callable[[Mapping[str, int]], _T], sizes: Mapping[str, int] | None
+) -> _T | None:
+    """The module traced at these sizes, if there are such and it can be."""
+    if sizes is None:
+        return None
+    try:
+        return trace(sizes)
+    except CaptureError:
+        return None
 
 
 def _constants_here(traced: _Traced) -> set[sympy.Basic]:
