@@ -134,3 +134,21 @@ def test_quotients_that_rounding_makes_whole(dtype: torch.dtype, mode: str) -> N
         rtol=0,
         atol=0,
     )
+
+
+def divided(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return x // y, x % y, torch.fmod(x, y), torch.fmod(x, -y), x // -y, x // 0.1, x % -0.3
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_infinities(dtype: torch.dtype) -> None:
+    x = [5.0, -5.0, 0.0, torch.inf, -torch.inf, torch.inf, 3.0, torch.nan, 1.0]
+    y = [torch.inf, torch.inf, torch.inf, torch.inf, -torch.inf, 2.0, -torch.inf, 2.0, torch.nan]
+    export_and_compare(divided, torch.tensor(x, dtype=dtype), torch.tensor(y, dtype=dtype))
+
+
+def test_float64_has_all_digits() -> None:
+    """0.5 // 0.1 is 4, and 0.5 % 0.1 is 0.09999999999999998: 0.1 is a little more than a tenth."""
+    x = torch.cat([torch.linspace(-18, 18, 9001).half().double(), uniform(999).double() * 1e6])
+    y = torch.cat([torch.full((9001,), 0.1).double(), uniform(999, seed=1).double()])
+    export_and_compare(divided, x, y, rtol=0, atol=0)

@@ -16,6 +16,9 @@ from torchtract.lower.value import Value, broadcast_shapes
 
 aten = torch.ops.aten
 
+#: Of numbers up to this one, `_halves` makes no infinity.
+_LARGEST_SPLIT = 1e290
+
 
 @lowers(aten.div.Tensor, aten.div.Scalar, aten.divide.Tensor, aten.divide.Scalar)
 @lowers(aten.true_divide.Tensor, aten.true_divide.Scalar)
@@ -85,7 +88,15 @@ def _divided(b: Builder, x: Operand, other: Operand, mode: str) -> Value:
         x, other = _doubled(b, x, other)
         if mode == "trunc" and dtype != torch.float64:  # PyTorch cuts what it has rounded
             return truncated(b, b.cast(b.binary("div", x, other), dtype))
-        return b.cast(_rounded_quotient(b, x, other, mode), dtype)
+        quotient = _rounded_quotient(b, x, other, mode)
+        if mode == "floor" and dtype == torch.float64:
+            exact, _, known = _exact_division(b, x, other, mode)
+            quotient = b.where(known, exact, quotient)
+        if mode == "floor":
+            none, one = b.scalar(0, x.dtype), b.scalar(-1, x.dtype)
+            beyond = b.where(_wrong_sign(b, x, other, False), one, none)
+            quotient = _with_infinities(b, x, other, quotient, beyond)
+        return b.cast(quotient, dtype)
     above_zero = _is_above_zero(other)
     x, other = b.promote(x, other, dtype=dtype)
     quotient = b.binary("div", x, other)
@@ -101,7 +112,13 @@ def _remainder(b: Builder, x: Operand, other: Operand, mode: str) -> Value:
     if dtype.is_floating_point:
         x, other = _doubled(b, x, other)
         quotient = _rounded_quotient(b, x, other, mode)
-        return b.cast(b.binary("sub", x, b.binary("mul", quotient, other)), dtype)
+        rest = b.binary("sub", x, b.binary("mul", quotient, other))
+        if dtype == torch.float64:
+            _, exact, known = _exact_division(b, x, other, mode)
+            rest = b.where(known, exact, rest)
+        floor = mode == "floor"
+        beyond = b.where(_wrong_sign(b, x, other, False), other, x) if floor else x
+        return b.cast(_with_infinities(b, x, other, rest, beyond), dtype)
     above_zero = _is_above_zero(other)
     x, other = b.promote(x, other, dtype=dtype)
     rest = b.binary("sub", x, b.binary("mul", b.binary("div", x, other), other))
@@ -128,6 +145,60 @@ def _rounded_quotient(b: Builder, x: Value, y: Value, mode: str) -> Value:
     if mode == "trunc":
         return truncated(b, away)
     return b.emit("floor", b.binary("max", away, b.binary("sub", quotient, margin)))
+
+
+def _with_infinities(b: Builder, x: Value, y: Value, found: Value, beyond: Value) -> Value:
+    """A quotient or a rest of float64 tensors, NaN of an infinite x, and `beyond` of such a y."""
+    endless = b.scalar(math.inf, x.dtype)
+    number = b.uniform(y)
+    if number is None or math.isinf(number):
+        infinite = b.binary("eq", b.emit("abs", y), endless, torch.bool)
+        found = b.where(infinite, beyond, found)
+    finite = b.binary("lt", b.emit("abs", x), endless, torch.bool)
+    return b.where(finite, found, b.scalar(math.nan, x.dtype))
+
+
+def _exact_division(b: Builder, x: Value, y: Value, mode: str) -> tuple[Value, Value, Value]:
+    """Quotient and rest of float64 tensors with all digits, and where these are known.
+
+    They are not where the quotient is 2 ** 52 or more, or no number.
+    """
+    nearest = b.emit("floor", b.binary("add", b.binary("div", x, y), b.scalar(0.5, x.dtype)))
+    product, lost = _product_and_lost(b, nearest, y)
+    rest = b.binary("sub", b.binary("sub", x, product), lost)
+    # Beyond a half the nearest quotient is one too far, and the rest has another sign.
+    sign_of = y if mode == "floor" else x
+    wrong = _wrong_sign(b, rest, sign_of, False)
+    back = _wrong_sign(b, y, sign_of, False)  # where the rest grows by -y, and the quotient too
+    one = b.scalar(1, x.dtype)
+    step = b.where(back, b.emit("neg", one), one)
+    quotient = b.where(wrong, b.binary("sub", nearest, step), nearest)
+    rest = b.where(wrong, b.binary("add", rest, b.binary("mul", y, step)), rest)
+    small, short = (
+        b.binary("lt", b.emit("abs", v), b.scalar(limit, x.dtype), torch.bool)
+        for v, limit in ((nearest, 2.0**52), (y, _LARGEST_SPLIT))
+    )
+    return quotient, rest, b.binary("and", small, short)
+
+
+def _product_and_lost(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
+    """A product of float64 tensors, and what rounding it has lost.
+
+    Source: Dekker, A floating-point technique for extending the available precision, 1971.
+    """
+    product = b.binary("mul", x, y)
+    (x_high, x_low), (y_high, y_low) = (_halves(b, v) for v in (x, y))
+    lost = b.binary("sub", b.binary("mul", x_high, y_high), product)
+    for one, other in ((x_high, y_low), (x_low, y_high), (x_low, y_low)):
+        lost = b.binary("add", lost, b.binary("mul", one, other))
+    return product, lost
+
+
+def _halves(b: Builder, x: Value) -> tuple[Value, Value]:
+    """The upper 26 digits of a float64 tensor, and the others."""
+    shifted = b.binary("mul", x, b.scalar(2.0**27 + 1, x.dtype))
+    high = b.binary("sub", shifted, b.binary("sub", shifted, x))
+    return high, b.binary("sub", x, high)
 
 
 def _wrong_sign(b: Builder, rest: Value, divisor: Value, above_zero: bool) -> Value:
