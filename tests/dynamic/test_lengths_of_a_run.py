@@ -153,3 +153,14 @@ def test_sizes_that_code_puts_into_a_tensor_and_reads_again() -> None:
         dynamic_axes={"x0": {0: "B", 1: "S"}},
         sizes=[{"S": 1, "B": 1}, {"S": 16}, {"S": 40}],
     )
+
+
+def test_a_size_in_a_tensor_that_is_taken_away_twice() -> None:
+    table = uniform(40, 4, seed=1)
+
+    def cut(x: torch.Tensor) -> torch.Tensor:
+        end: Any = torch.rsub(torch.tensor(x.shape[1]), 40, alpha=2)
+        return table[:end] + x[0, :1]
+
+    sizes = [{"S": 1, "B": 1}, {"S": 16}]
+    export_and_compare(cut, uniform(2, 9, 4), dynamic_axes={"x0": {0: "B", 1: "S"}}, sizes=sizes)

@@ -32,7 +32,7 @@ def reads_a_number(call: torch.fx.Node) -> bool:
     return isinstance(call.target, OpOverload) and call.target.name() in _READS
 
 
-def number_in(operand: Any, size: Callable[[torch.SymInt], sympy.Expr]) -> sympy.Expr | int | None:
+def number_in(operand: Any, size: Callable[[torch.SymInt], sympy.Expr]) -> sympy.Expr | None:
     """The number in a tensor of rank 0, or that an operand is, None where that is no size.
 
     Args:
@@ -48,11 +48,11 @@ def number_in(operand: Any, size: Callable[[torch.SymInt], sympy.Expr]) -> sympy
         return size(value)
     whole = isinstance(value, torch.Tensor) and value.dim() == 0 and value.dtype == torch.int64
     operator = getattr(operand.target, "overloadpacket", None)
-    if not whole or len(operand.kwargs.keys() & {"alpha"}):
+    if not whole:
         return None
     if operator in (*_SAME, aten.scalar_tensor):
         return number_in(operand.args[0], size)
-    if operator not in _ARITHMETIC:
+    if operator not in _ARITHMETIC or len(operand.args) != 2 or operand.kwargs:  # with an alpha
         return None
-    x, y = (number_in(part, size) for part in operand.args[:2])
+    x, y = (number_in(part, size) for part in operand.args)
     return None if x is None or y is None else _ARITHMETIC[operator](x, y)
