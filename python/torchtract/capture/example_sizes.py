@@ -30,6 +30,8 @@ class _Traced(Protocol):
     @property
     def guards(self) -> Sequence[Guard]: ...
     @property
+    def sizes(self) -> Mapping[str, int]: ...
+    @property
     def symbols(self) -> Mapping[sympy.Symbol, str]: ...
 
 
@@ -92,42 +94,32 @@ def traced_where_sizes_differ(
         CaptureError: of the first sizes, where twice these can't be traced either.
     """
 
-    def twice(of: set[str]) -> dict[str, int] | None:
+    def at_twice(sizes: Mapping[str, int], of: set[str]) -> _T | None:
         larger = _doubled(sizes, of)
-        fit = of and allowed(larger, assertions) and _fit(larger, tensors, axes)
-        return larger if fit else None
+        if not of or not allowed(larger, assertions) or not _fit(larger, tensors, axes):
+            return None
+        try:
+            return trace(larger)
+        except CaptureError:
+            return None
 
     try:
         found = trace(sizes)
     except CaptureError:
-        larger = twice(set(sizes))
-        traced = _unless_refused(trace, larger)
-        if larger is None or traced is None:
+        larger = at_twice(sizes, set(sizes))
+        if larger is None:
             raise
-        found, sizes = traced, larger
+        found = larger
     constants = _constants_here(found)
     for _ in range(_DOUBLINGS):
-        larger = twice(_symbols_of(constants, found))
-        traced = _unless_refused(trace, larger)
-        if larger is None or traced is None:
+        larger = at_twice(found.sizes, _symbols_of(constants, found))
+        if larger is None:
             break
-        fewer = _constants_here(traced)
+        fewer = _constants_here(larger)
         if len(fewer) >= len(constants):
             break
-        found, constants, sizes = traced, fewer, larger
+        found, constants = larger, fewer
     return found
-
-
-def _unless_refused(
-    trace: Callable[[Mapping[str, int]], _T], sizes: Mapping[str, int] | None
-) -> _T | None:
-    """The module traced at these sizes, if there are such and it can be."""
-    if sizes is None:
-        return None
-    try:
-        return trace(sizes)
-    except CaptureError:
-        return None
 
 
 def _constants_here(traced: _Traced) -> set[sympy.Basic]:

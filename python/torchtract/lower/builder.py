@@ -7,7 +7,8 @@ axis), and leaves out operations that would change nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sympy
@@ -28,6 +29,15 @@ Operand = Value | bool | int | float
 
 class Builder(Emitter):
     """The primitives that lowerings share, on top of single operations."""
+
+    @contextmanager
+    def giving(self, *results: Fact) -> Iterator[None]:
+        """Let a lowering see other results than the call's, such as wider numbers or a part."""
+        own, self.results = self.results, results
+        try:
+            yield
+        finally:
+            self.results = own
 
     def scalar(self, number: Any, dtype: torch.dtype) -> Value:
         """A number as a rank-0 tensor; how many elements are not zero is counted anew."""

@@ -42,12 +42,8 @@ def _apart(b: Builder, x: Value, axis: int) -> Value:
 
 
 def _real(b: Builder, overload: torch._ops.OpOverload, like: Value, *operands: Value) -> Value:
-    results = b.results
-    b.results = (like,)
-    try:
+    with b.giving(like):
         result: Value = of_reals(overload)(b, *operands)
-    finally:
-        b.results = results
     return result
 
 

@@ -161,12 +161,8 @@ def _lowering(overload: OpOverload) -> Lowering:
 
 def with_real_results(b: Builder, function: Callable[..., Any], **arguments: Any) -> Any:
     """What a lowering gives for parts: its results are real numbers."""
-    results = b.results
-    b.results = tuple(fact.of(dtype=fact.dtype.to_real()) for fact in results)
-    try:
+    with b.giving(*(fact.of(dtype=fact.dtype.to_real()) for fact in b.results)):
         return function(b, **arguments)
-    finally:
-        b.results = results
 
 
 def _by_parts(overload: OpOverload, imaginary: bool = True) -> Callable[..., Any]:

@@ -56,17 +56,14 @@ def linalg_eigh(
 
 def _values(b: Builder, overload: OpOverload, x: Value, at: int, **options: Any) -> Value:
     """One of each two values of the real matrix."""
-    results, values = b.results, b.results[at]
+    values = b.results[at]
     if 0 in values.shape:
         return b.full(0, values.dtype, values.shape)
     count = values.shape[-1]
     none = Fact(values.dtype, (0,))
     doubled = values.of(shape=[*values.shape[:-1], 2 * count])
-    b.results = tuple(doubled if i == at else none for i in range(len(results)))
-    try:
+    with b.giving(*(doubled if i == at else none for i in range(len(b.results)))):
         found = of_reals(overload)(b, embedded(b, x), **options)[at]
-    finally:
-        b.results = results
     pairs = b.reshape(found, [*values.shape, 2])
     return b.squeeze(b.slice(pairs, values.rank, 0, 1), [values.rank])
 

@@ -86,17 +86,12 @@ def _divided(b: Builder, x: Operand, other: Operand, mode: str) -> Value:
     dtype = b.result.dtype
     if dtype.is_floating_point:
         x, other = _doubled(b, x, other)
-        if mode == "trunc" and dtype != torch.float64:  # PyTorch cuts what it has rounded
-            return truncated(b, b.cast(b.binary("div", x, other), dtype))
-        quotient = _rounded_quotient(b, x, other, mode)
-        if mode == "floor" and dtype == torch.float64:
-            exact, _, known = _exact_division(b, x, other, mode)
-            quotient = b.where(known, exact, quotient)
         if mode == "floor":
-            none, one = b.scalar(0, x.dtype), b.scalar(-1, x.dtype)
-            beyond = b.where(_wrong_sign(b, x, other, False), one, none)
-            quotient = _with_infinities(b, x, other, quotient, beyond)
-        return b.cast(quotient, dtype)
+            return b.cast(_floored(b, x, other, exactly=dtype == torch.float64), dtype)
+        if dtype == torch.float64:
+            return _rounded_quotient(b, x, other, mode)
+        # PyTorch cuts what it has rounded.
+        return truncated(b, b.cast(b.binary("div", x, other), dtype))
     above_zero = _is_above_zero(other)
     x, other = b.promote(x, other, dtype=dtype)
     quotient = b.binary("div", x, other)
@@ -105,6 +100,17 @@ def _divided(b: Builder, x: Operand, other: Operand, mode: str) -> Value:
         wrong = _wrong_sign(b, rest, other, above_zero)
         quotient = b.binary("sub", quotient, b.cast(wrong, dtype))
     return quotient
+
+
+def _floored(b: Builder, x: Value, y: Value, exactly: bool) -> Value:
+    """The floor of a quotient of float64 tensors, which may stand for those of fewer digits."""
+    quotient = _rounded_quotient(b, x, y, "floor")
+    if exactly:
+        exact, _, known = _exact_division(b, x, y, "floor")
+        quotient = b.where(known, exact, quotient)
+    differ = _wrong_sign(b, x, y, False)
+    beyond = b.where(differ, b.scalar(-1, x.dtype), b.scalar(0, x.dtype))
+    return _with_infinities(b, x, y, quotient, beyond)
 
 
 def _remainder(b: Builder, x: Operand, other: Operand, mode: str) -> Value:
@@ -116,8 +122,7 @@ def _remainder(b: Builder, x: Operand, other: Operand, mode: str) -> Value:
         if dtype == torch.float64:
             _, exact, known = _exact_division(b, x, other, mode)
             rest = b.where(known, exact, rest)
-        floor = mode == "floor"
-        beyond = b.where(_wrong_sign(b, x, other, False), other, x) if floor else x
+        beyond = x if mode == "trunc" else b.where(_wrong_sign(b, x, other, False), other, x)
         return b.cast(_with_infinities(b, x, other, rest, beyond), dtype)
     above_zero = _is_above_zero(other)
     x, other = b.promote(x, other, dtype=dtype)
@@ -167,11 +172,10 @@ def _exact_division(b: Builder, x: Value, y: Value, mode: str) -> tuple[Value, V
     product, lost = _product_and_lost(b, nearest, y)
     rest = b.binary("sub", b.binary("sub", x, product), lost)
     # Beyond a half the nearest quotient is one too far, and the rest has another sign.
-    sign_of = y if mode == "floor" else x
-    wrong = _wrong_sign(b, rest, sign_of, False)
-    back = _wrong_sign(b, y, sign_of, False)  # where the rest grows by -y, and the quotient too
-    one = b.scalar(1, x.dtype)
-    step = b.where(back, b.emit("neg", one), one)
+    wrong = _wrong_sign(b, rest, y if mode == "floor" else x, False)
+    step = b.scalar(1, x.dtype)
+    if mode == "trunc":  # the quotient may be below zero, and is one too far there the other way
+        step = b.where(_wrong_sign(b, y, x, False), b.scalar(-1, x.dtype), step)
     quotient = b.where(wrong, b.binary("sub", nearest, step), nearest)
     rest = b.where(wrong, b.binary("add", rest, b.binary("mul", y, step)), rest)
     small, short = (

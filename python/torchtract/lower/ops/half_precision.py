@@ -55,16 +55,13 @@ def with_all_digits_of(*names: str) -> Callable[[_Lowering], _Lowering]:
     def of(lowering: _Lowering) -> _Lowering:
         @functools.wraps(lowering)
         def widened(b: Builder, **arguments: Any) -> Any:
-            results = b.results
-            if not any(_loses_digits(arguments.get(name), results[0].dtype) for name in names):
+            dtype = b.result.dtype
+            if not any(_loses_digits(arguments.get(name), dtype) for name in names):
                 return lowering(b, **arguments)
-            b.results = tuple(fact.of(dtype=torch.float32) for fact in results)
-            wide = {name: _widened(b, value) for name, value in arguments.items()}
-            try:
+            with b.giving(b.result.of(dtype=torch.float32)):
+                wide = {name: _widened(b, value) for name, value in arguments.items()}
                 result = lowering(b, **wide)
-            finally:
-                b.results = results
-            return b.cast(result, results[0].dtype)
+            return b.cast(result, dtype)
 
         return widened  # type: ignore[return-value]
 

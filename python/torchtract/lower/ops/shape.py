@@ -14,7 +14,7 @@ from torchtract.lower.registry import lowers
 from torchtract.lower.simplify import least
 from torchtract.lower.value import Size, Value, size_of, volume
 
-__all__ = ["axis_of", "diagonal_positions", "every", "integers", "windows"]
+__all__ = ["axis_of", "diagonal_of", "diagonal_positions", "every", "integers", "windows"]
 
 aten = torch.ops.aten
 
