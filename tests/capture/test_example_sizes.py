@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 from torchvision.models import mobilenet_v3_small
 
 from harness import export_and_compare
 from torchtract.capture import Capture, capture
+from torchtract.capture.trace import Tracer
 from torchtract.errors import CaptureError
 from torchtract.sizes import Assertion
 
@@ -30,6 +34,13 @@ class Weighted(nn.Module):
         x = self.body(x)
         scaled: torch.Tensor = self.norm(x * nn.functional.adaptive_avg_pool2d(x, 1).sigmoid())
         return scaled
+
+
+class Last(nn.Module):
+    """A slice whose length is one, of which the tracer may have an expression of H all the same."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :, slice(-1, None)].relu()
 
 
 class First(nn.Module):
@@ -63,8 +74,20 @@ def test_sizes_are_doubled_until_no_axis_shrinks_to_one() -> None:
     assert captured(Weighted(), 64, 70).sizes == {"B": 2, "H": 64, "W": 70}
 
 
-def test_an_axis_that_is_one_at_all_sizes_is_not_waited_for() -> None:
-    assert captured(First(), 8, 9).sizes == {"B": 2, "H": 8, "W": 9}
+@pytest.mark.parametrize("model", [First(), Last()], ids=["first", "last"])
+def test_an_axis_that_is_one_at_all_sizes_is_not_waited_for(
+    model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced = []
+    trace = Tracer.trace
+
+    def counted(self: Tracer, sizes: Mapping[str, int]) -> ExportedProgram:
+        traced.append(sizes)
+        return trace(self, sizes)
+
+    monkeypatch.setattr(Tracer, "trace", counted)
+    captured(model, 8, 9, ("H >= 1", "W >= 0"))
+    assert traced == [{"B": 2, "H": 8, "W": 9}]
 
 
 def test_sizes_stay_within_the_assertions() -> None:

@@ -121,9 +121,13 @@ def test_weights_may_stay_in_their_files(folder: Path, tmp_path: Path) -> None:
 
 
 def test_quantised_and_half_are_smaller(t5: PreTrainedModel, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"q4_0": {"quantize": "q4_0"}, "half": {"dtype": torch.float16}}
+    options: dict[str, dict[str, Any]] = {
+        "whole": {"check_io": False},
+        "q4_0": {"quantize": "q4_0"},
+        "half": {"dtype": torch.float16},
+    }
     sizes = {}
-    for name, option in {"whole": {}, **options}.items():
+    for name, option in options.items():
         llm.export(t5, tmp_path / name, **option)
         files = [tmp_path / name / f"{part}.nnef.tar" for part in ("encoder", "model")]
         sizes[name] = sum(file.stat().st_size for file in files)

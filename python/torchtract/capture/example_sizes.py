@@ -123,15 +123,21 @@ def traced_where_sizes_differ(
 
 
 def _constants_here(traced: _Traced) -> set[sympy.Basic]:
-    """Expressions of symbols that an operator took for a number, or would, since they are 1."""
+    """What an operator took for a number, or would, since it is 1, and isn't at larger sizes."""
     conditions = [guard.condition for guard in traced.guards if not guard.branch]
     found = {c for c in conditions if isinstance(c, sympy.Eq) and c.rhs.is_number}
     for node in traced.program.graph.nodes:
         for value in pytree.tree_leaves(node.meta.get("val")):
             shape: Sequence[Any] = value.shape if isinstance(value, torch.Tensor) else ()
             symbolic = (size.node for size in shape if isinstance(size, torch.SymInt))
-            found |= {size.expr for size in symbolic if size.hint == 1}
-    return found
+            ones = {size.expr for size in symbolic if size.hint == 1}
+            found |= {sympy.Eq(expression, 1, evaluate=False) for expression in ones}
+    multiples = [
+        {s: sympy.Integer(traced.sizes[name] << n) for s, name in traced.symbols.items()}
+        for n in range(1, 1 + _DOUBLINGS)
+    ]
+    # The last position, x[-1:], is one at all sizes, which sympy doesn't see.
+    return {c for c in found if any(c.xreplace(sizes) != sympy.true for sizes in multiples)}
 
 
 def _symbols_of(conditions: Iterable[sympy.Basic], traced: _Traced) -> set[str]:
