@@ -32,8 +32,8 @@ refused with the line of the call and a reason, and none is wrong.
 `make opinfo` tries all samples in all types, and takes hours; `make opinfo DTYPES=int64 SAMPLES=20`
 tries some. Where fewer are counted, they are the first of each operator: "at most" is how many were
 tried of one. Of torch-to-nnef, any exception counts as failed. The medians of the exports' times
-are of the first two samples of each operator, as far as they were exported, and come from a machine
-that did other things, too.
+are of the first two samples of each operator, as far as they were exported. Those of the two
+exporters in float32 were measured side by side, the others on a machine that did more.
 
 In the table below, ✓ says that all samples are right, 5/7 that five of seven are and the rest is
 refused, – that all are refused; nothing that PyTorch has no samples of this type. The reason is
