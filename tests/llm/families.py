@@ -58,6 +58,26 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "OlmoForCausalLM": _GROUPED,
     "Olmo2ForCausalLM": _GROUPED,
     "FalconForCausalLM": _SIZES,
+    # Takes views of what attention gives.
+    "AfmoeForCausalLM": {**_GROUPED, **_EXPERTS, "head_dim": 8, "num_dense_layers": 1},
+    # Takes slices of its values, of which tract would make slices of what came before.
+    "DiffLlamaForCausalLM": _GROUPED,
+    # Keeps keys and values compressed.
+    "DeepseekV3ForCausalLM": {
+        **_SIZES,
+        "q_lora_rank": 16,
+        "kv_lora_rank": 16,
+        "qk_rope_head_dim": 8,
+        "qk_nope_head_dim": 8,
+        "v_head_dim": 8,
+        "num_key_value_heads": 4,
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16,
+        "n_group": 1,
+        "topk_group": 1,
+        "first_k_dense_replace": 1,
+    },
     "MixtralForCausalLM": {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2},
     "Qwen2MoeForCausalLM": {**_GROUPED, **_EXPERTS, "shared_expert_intermediate_size": 16},
     "GptOssForCausalLM": {

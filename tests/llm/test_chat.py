@@ -90,11 +90,12 @@ def of(text: str) -> ChatTemplate:
         ({"role": "user"}, "a list of dicts"),
         (["Hello"], "a list of dicts"),
         ([{"role": "narrator", "content": "x"}], "no role is called narrator"),
+        ([{"role": "user", "content": "x"}, {"rol": "user"}], r"messages\[1\]: its role"),
         ([{"role": "user"}], "'content'"),
         ([{"role": "user", "content": object()}], "plain data"),
         ([{"role": "user", "content": 3}], "refuses the messages"),
     ],
-    ids=["none", "text", "one dict", "texts", "role", "no content", "object", "number"],
+    ids=["none", "text", "one dict", "texts", "role", "no role", "no content", "object", "number"],
 )
 def test_messages_that_are_refused(messages: Any, words: str) -> None:
     with pytest.raises(GenerationError, match=words):

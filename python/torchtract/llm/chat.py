@@ -126,6 +126,12 @@ def _plain_messages(messages: Any) -> list[dict[str, Any]]:
         )
     if not plain:
         raise GenerationError("messages: there are none, so there is nothing to answer")
+    for number, message in enumerate(plain):
+        # Most templates write nothing for a key that is missing.
+        if not isinstance(message.get("role"), str):
+            raise GenerationError(
+                f"messages[{number}]: its role is no text, such as 'user'; it has {list(message)}"
+            )
     # Templates test whether a key is there: a `content` of None would be written as a word.
     return [
         {key: value for key, value in message.items() if value is not None} for message in plain

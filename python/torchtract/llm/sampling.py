@@ -50,12 +50,12 @@ class Sampling:
             raise GenerationError(
                 f"top_k={self.top_k!r}: an int from 0 is needed, 0 for all tokens"
             )
-        _check("temperature", self.temperature, lambda t: t >= 0, "from 0, 0 for the likeliest")
+        _check("temperature", self.temperature, lambda t: t >= 0, "from 0, 0 for the likeliest,")
         _check("top_p", self.top_p, lambda p: 0 < p <= 1, "above 0 and up to 1")
         _check("min_p", self.min_p, lambda p: 0 <= p <= 1, "from 0 to 1")
         penalty = self.repetition_penalty
         # Beyond, logits would get too large or all alike.
-        needed = "from 1e-6 to 1e6, 1 for none"
+        needed = "from 1e-6 to 1e6, 1 for none,"
         _check("repetition_penalty", penalty, lambda factor: 1e-6 <= factor <= 1e6, needed)
 
 
@@ -172,7 +172,7 @@ def _draw(logits: Logits, random: np.random.Generator) -> int:
 def _check(name: str, value: Any, holds: Callable[[float], bool], needed: str) -> None:
     number = _is_number(value, int, float, np.integer, np.floating)
     if not (number and _is_finite(value) and holds(value)):
-        raise GenerationError(f"{name}={value!r}: a number {needed}, is needed")
+        raise GenerationError(f"{name}={value!r}: a number {needed} is needed")
 
 
 def _is_finite(value: float) -> bool:

@@ -58,11 +58,12 @@ impl Model {
             let past = past.context("no cache").context(NO_LANGUAGE_MODEL)?;
             let new = new.context("no free number of tokens").context(NO_LANGUAGE_MODEL)?;
             let mut graph = TypedModel::clone(&self.graph);
-            declutter(&mut graph)?;
-            let detect =
-                get_transform("transformers_detect_all")?.context("tract has no such transform")?;
-            detect.transform(&mut graph)?;
-            declutter(&mut graph)?;
+            // First of all: a slice of what a cache becomes would be taken of its two parts.
+            for name in ["detect_kv_cache", "transformers_detect_all"] {
+                let detect = get_transform(name)?.context("tract has no such transform")?;
+                detect.transform(&mut graph)?;
+                declutter(&mut graph)?;
+            }
             check_inputs(&graph, &past, &new)?;
             let outputs: Vec<String> = self.outputs().iter().map(|f| f.name.clone()).collect();
             Ok((Model::new(graph, &outputs[..1])?, past, new))

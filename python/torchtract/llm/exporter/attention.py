@@ -66,7 +66,8 @@ def _attend(
     if asked or attention_mask is None or query.shape[-1] != value.shape[-1]:
         return _attend_eagerly(module, query, key, value, attention_mask, scaling, kwargs)
     output = attention(query, key, value, attention_mask, scaling)
-    return output.transpose(1, 2), None
+    # Contiguous as those of transformers are: models take views of it.
+    return output.transpose(1, 2).contiguous(), None
 
 
 def _attend_eagerly(

@@ -38,11 +38,18 @@ def check_alike(
     """Refuse a model that gives something else once it reads by caches.
 
     Raises:
-        CaptureError: it does.
+        CaptureError: it does, or it fails.
     """
     ids = _ids(module.model, longest)
-    with torch.no_grad():
-        logits = to_numpy(module(ids, *module.begin())[0][0, -1])
+    try:
+        with torch.no_grad():
+            logits = to_numpy(module(ids, *module.begin())[0][0, -1])
+    except Exception as error:
+        raise CaptureError(
+            "model: can't be exported with a cache, since it fails with one that keeps all keys "
+            f"and values, or with attn_implementation='eager': {error}; mend its configuration, or "
+            "export it without, by export_model_to_nnef."
+        ) from error
     found = compare(logits, to_numpy(expected), tolerance_for(level, logits.dtype))
     if not found.ok:
         raise CaptureError(
