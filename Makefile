@@ -18,7 +18,7 @@ unexport CONDA_PREFIX
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/.dev ## export ViT-B/16, load it in process, check, profile and run it
@@ -83,6 +83,11 @@ opinfo: $(VENV)/.dev $(VENV)/.bench ## try all samples of PyTorch's operators, i
 models: $(VENV)/.bench $(VENV)/.dev ## export every model of the libraries, beside torch-to-nnef; writes docs/models.md
 	@echo "==> Models (3 to 5 hours; goes on where it was stopped, results in build/models/)"
 	@cd tests && ../$(BIN)/python -m models.table
+
+.PHONY: causal-models
+causal-models: $(VENV)/.dev ## export every causal language model of transformers; writes docs/causal-models.md
+	@echo "==> Causal language models (half an hour; goes on where it was stopped)"
+	@cd tests && ../$(BIN)/python -m llm.every
 
 .PHONY: wheel
 wheel: $(VENV)/.python ## build a wheel in dist/

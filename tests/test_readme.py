@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 # Tables that are measured, without code.
-MEASURED = {ROOT / "docs" / "operators.md", ROOT / "docs" / "models.md"}
+MEASURED = {ROOT / "docs" / f"{name}.md" for name in ("operators", "models", "causal-models")}
 PAGES = sorted({*(ROOT / "docs").glob("*.md")} - MEASURED)
 # A server runs until it is told to stop: tests/examples does that.
 SERVERS = {ROOT / "examples" / name for name in ("openai_server.py", "stream_server.py")}

@@ -224,14 +224,6 @@ def test_logits_are_the_last_or_all(logits: Any, llama: PreTrainedModel, tmp_pat
         llm.export(llama, tmp_path / "m.nnef.tgz", logits=logits)
 
 
-def test_a_length_beyond_the_models_own_is_refused(tmp_path: Path) -> None:
-    model = tiny("GPT2LMHeadModel")
-    with pytest.raises(CaptureError, match="max_length=97"):
-        llm.export(model, tmp_path / "m.nnef.tgz", max_length=97)
-    file = llm.export(model, tmp_path / "m.nnef.tgz", max_length=40)
-    assert load(file).causal().max_length == 40
-
-
 def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
     model = tiny(LLAMA).train()
     model.model.layers[0].eval()
@@ -243,36 +235,6 @@ def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
     assert model.lm_head.training
     assert not model.model.layers[0].training
     assert model.dtype == torch.float32
-
-
-@pytest.mark.parametrize(
-    ("rope", "max_length", "says"),
-    [
-        ({"rope_type": "dynamic", "factor": 4.0}, None, ""),
-        ({"rope_type": "longrope", "original_max_position_embeddings": 24}, 24, ""),
-        (
-            {"rope_type": "longrope", "original_max_position_embeddings": 24},
-            None,
-            "texts of up to 96 tokens.*beyond 24; give max_length=24",
-        ),
-    ],
-)
-def test_frequencies_that_change_with_the_length(
-    rope: dict[str, Any], max_length: int | None, says: str, tmp_path: Path
-) -> None:
-    factors = {"short_factor": [1.0] * 4, "long_factor": [3.0] * 4, "factor": 4.0}
-    given = rope | (factors if rope["rope_type"] == "longrope" else {})
-    model = tiny(LLAMA, rope_parameters={**given, "rope_theta": 10_000.0})
-    path = tmp_path / "m.nnef.tar"
-    if says:
-        with pytest.raises(CaptureError, match=says):
-            llm.export(model, path, max_length=max_length)
-        return
-    session = load(llm.export(model, path, max_length=max_length)).causal().session()
-    ids = torch.randint(3, 97, (1, session.max_length))
-    with torch.no_grad():
-        expected = model(ids).logits[0, -1].numpy()
-    np.testing.assert_allclose(session.push(ids[0].numpy()), expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -315,14 +277,6 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
             llm.export(model, tmp_path / "m.nnef.tar")
     of_bfloat16 = llm.export(tiny(LLAMA).bfloat16(), tmp_path / "m.nnef.tar", dtype=torch.float32)
     assert of_bfloat16.exists()
-
-
-def test_a_model_that_is_shorter_than_it_says_is_refused(tmp_path: Path) -> None:
-    model: Any = tiny("GPT2LMHeadModel")
-    model.transformer.wpe = torch.nn.Embedding.from_pretrained(model.transformer.wpe.weight[:90])
-    with pytest.raises(CaptureError, match="P=95, S=1: the module itself fails there: index"):
-        llm.export(model, tmp_path / "m.nnef.tar")
-    assert llm.export(model, tmp_path / "m.nnef.tar", max_length=90).exists()
 
 
 def test_a_cache_that_changes_the_model_is_refused(

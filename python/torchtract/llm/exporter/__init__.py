@@ -39,7 +39,7 @@ from torchtract.llm.exporter.quantized import (
     quantized,
     weights_to_quantize,
 )
-from torchtract.llm.exporter.reference import check_alike, logits_of
+from torchtract.llm.exporter.reference import check_alike, check_longest, logits_of
 from torchtract.llm.exporter.rope import steady_frequencies
 from torchtract.llm.exporter.session_check import check_session
 from torchtract.llm.exporter.shards import Load, model_without_weights, shown
@@ -184,6 +184,8 @@ def export(
         log_errors(weights)
         if check_io:
             check_alike(expected, module, longest, target.check_io_tolerance)
+            if longest is not None and target.check_sizes:
+                check_longest(module, longest)
             stack.enter_context(quantized(weights))
         if is_folder(path):
             with reported(path):
@@ -299,8 +301,7 @@ def _longest(model: PreTrainedModel, asked: int | None) -> int | None:
     Raises:
         CaptureError: it is asked for more than the model can.
     """
-    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    longest = longest if isinstance(longest, int) and longest > 0 else None
+    longest = _positions(model)
     if asked is None:
         return longest
     if type(asked) is not int:
@@ -308,10 +309,23 @@ def _longest(model: PreTrainedModel, asked: int | None) -> int | None:
     # One token would be the prompt, and none could follow.
     if not 2 <= asked <= (longest or max(asked, 2)):
         raise CaptureError(
-            f"max_length={asked}: is refused, since a text has two tokens or more, and the model's "
-            f"max_position_embeddings is {longest}; give a length from 2 to that."
+            f"max_length={asked}: is refused, since a text has two tokens or more, and the longest "
+            f"by the model's positions is {longest}; give a length from 2 to that."
         )
     return asked
+
+
+def _positions(model: PreTrainedModel) -> int | None:
+    """How many a model has, where its configuration says."""
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions <= 0:
+        return None
+    for name, table in model.named_modules():
+        padding = getattr(table, "padding_idx", None)
+        if name.endswith("position_embeddings") and padding is not None:
+            # RoBERTa's begin behind that of the padding token.
+            positions = min(positions, table.num_embeddings - padding - 1)
+    return positions
 
 
 def _assertions(module: CachedModel, longest: int | None) -> list[str]:

@@ -122,10 +122,15 @@ class CachedModel(torch.nn.Module):
 
 
 def random_tokens(model: Any, count: int, seed: int) -> Tensor:
-    """Some of a model's tokens, `[1, count]`, always the same."""
-    vocabulary = model.config.get_text_config().vocab_size
+    """Some of a model's tokens, `[1, count]`, always the same, none of which is padding.
+
+    RoBERTa gives padding no position, and counts otherwise behind it with a cache than without.
+    """
+    config = model.config.get_text_config()
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(vocabulary, (1, count), generator=generator)
+    ids = torch.randint(config.vocab_size, (1, count), generator=generator)
+    another = (ids + 1) % config.vocab_size
+    return ids if config.pad_token_id is None else ids.where(ids != config.pad_token_id, another)
 
 
 def cache_option(model: PreTrainedModel) -> str:

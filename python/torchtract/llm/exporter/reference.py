@@ -12,7 +12,7 @@ from torchtract.errors import CaptureError
 from torchtract.llm.exporter.cached import CachedModel, random_tokens
 from torchtract.llm.exporter.source import evaluated
 
-__all__ = ["check_alike", "logits_of"]
+__all__ = ["check_alike", "check_longest", "logits_of"]
 
 #: How many tokens are read.
 _LENGTH = 13
@@ -57,6 +57,29 @@ def check_alike(
             f"keeps all keys and values than without (by up to {found.max_abs:.3g}); export it "
             "without, by export_model_to_nnef."
         )
+
+
+def check_longest(module: CachedModel, longest: int) -> None:
+    """Refuse a model that fails at the end of its longest text.
+
+    Raises:
+        CaptureError: it does.
+    """
+    inputs = zip(module.input_names[1:], module.begin(), strict=True)
+    past = [
+        cache.new_zeros(*cache.shape[:2], longest - 1, *cache.shape[3:])
+        if "P" in module.axes[name].values()
+        else cache
+        for name, cache in inputs
+    ]
+    try:
+        with torch.no_grad():
+            module(module.tokens(1), *past)
+    except Exception as error:
+        raise CaptureError(
+            f"model: fails at the end of a text of {longest} tokens, its longest by its "
+            f"configuration: {error}; give as max_length how many it reads."
+        ) from error
 
 
 def _ids(model: Any, longest: int | None) -> torch.Tensor:
