@@ -76,6 +76,8 @@ _FORMS: tuple[dict[str, Any], ...] = (
     {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_expand": 2, "head_dim": 8},
     {"num_encoder_layers": 2, "num_decoder_layers": 2, "num_hidden_layers": None},
     {"num_kv_shared_layers": 0, "head_dim": 8},
+    {"attention_types": [[["global", "local"], 2]], "window_size": 8},
+    {"num_experts_per_tok": 1},
 )
 
 _HEAD = """\

@@ -73,7 +73,7 @@ REFUSED: tuple[Refused, ...] = (
         dtypes="float32 float64 int64 int32",  # of others it can't be great
     ),
     _refused("data-dependent expression", "nn.functional.one_hot", some=True),
-    _refused("have a shape that depends on the ranks", _LSTSQ, dtypes="float32", some=True),
+    _refused("have a shape that depends on the ranks", _LSTSQ, dtypes="float32 float64", some=True),
     _refused("_ctc_loss", "nn.functional.ctc_loss"),
     # LAPACK's own ways.
     _refused(
