@@ -69,7 +69,7 @@ def test_bounds_are_those_of_comparisons_with_numbers() -> None:
 
     bounds = bounds_of(assertions_of(f"tract_assert {line}" for line in lines))
 
-    assert bounds == {"S": (2, 59), "B": (1, None), "T": (3, 3)}
+    assert bounds == {"S": (2, 59), "B": (1, None), "T": (3, 3), "S+T": (0, 9)}
 
 
 def test_dimensions_divide_rounding_down() -> None:

@@ -144,13 +144,17 @@ def scenarios_of(assertions: Iterable[Assertion]) -> dict[str, list[Assertion]]:
 
 
 def bounds_of(assertions: Iterable[Assertion]) -> dict[str, tuple[int, int | None]]:
-    """The least and the greatest size of each symbol that is compared with a number (`S <= 64`)."""
+    """The least and the greatest size of what is compared with a number.
+
+    That is of a symbol (`S <= 64`) or a sum of some (`S+P < 97`), by that text without spaces.
+    """
     bounds: dict[str, tuple[int, int | None]] = {}
     for assertion in assertions:
         match assertion.comparison:
             case ast.Compare(
-                left=ast.Name(id=name), ops=[op], comparators=[ast.Constant(value=int(number))]
-            ) if assertion.scenario is None:
+                left=left, ops=[op], comparators=[ast.Constant(value=int(number))]
+            ) if assertion.scenario is None and _is_sum(left):
+                name = ast.unparse(left).replace(" ", "")
                 low, high = bounds.get(name, (0, None))
                 if isinstance(op, (ast.Lt, ast.LtE, ast.Eq)):
                     most = number - isinstance(op, ast.Lt)
@@ -159,6 +163,14 @@ def bounds_of(assertions: Iterable[Assertion]) -> dict[str, tuple[int, int | Non
                     low = max(low, number + isinstance(op, ast.Gt))
                 bounds[name] = low, high
     return bounds
+
+
+def _is_sum(node: ast.expr) -> bool:
+    """Whether it is a symbol, or several added."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _is_sum(left) and _is_sum(right)
+    return isinstance(node, ast.Name)
 
 
 def evaluate(expression: str, sizes: Mapping[str, int]) -> int:

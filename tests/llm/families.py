@@ -40,6 +40,14 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "GPTJForCausalLM": {**_GPT_2, "rotary_dim": 4},
     "OPTForCausalLM": {**_SIZES, "ffn_dim": 48, "word_embed_proj_dim": 32},
     "BloomForCausalLM": {"hidden_size": 32, "n_layer": 2, "n_head": 4, **_IDS},
+    # Cuts its mask from a buffer, as code by hand does.
+    "GPTNeoForCausalLM": {
+        **_SIZES,
+        "num_layers": 2,
+        "num_heads": 4,
+        "attention_types": [[["global", "local"], 1]],
+        "window_size": 8,
+    },
     "GPTNeoXForCausalLM": _SIZES,
     "LlamaForCausalLM": _GROUPED,
     "LlamaForCausalLM of version 3": {

@@ -103,3 +103,11 @@ def test_bounds_tell_which_of_two_is_less(size: sympy.Expr, narrower: sympy.Expr
 
 def test_a_symbol_of_one_size_is_a_number() -> None:
     assert within(2 * S + T, {S: (3, 3)}) == T + 6
+
+
+def test_bounds_of_a_sum_tell_it_too() -> None:
+    bounds = {S: (1, None), T: (0, None), S + T: (0, 96)}
+    mask = Max(0, Min(96, S + T) - Min(96, T))  # what mask[T : S + T] has of 96 rows
+    assert within(mask, bounds) == S
+    assert within(Min(95, S + T), bounds) == Min(95, S + T)
+    assert within(Max(4, S + T), {S + T: (4, None)}) == S + T

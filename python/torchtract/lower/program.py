@@ -24,7 +24,7 @@ from torchtract.lower.pairs import fact_of_pairs, from_pairs, to_pairs
 from torchtract.lower.refused_calls import failed, why_none
 from torchtract.lower.registry import lowering_of
 from torchtract.lower.results import why_wrong
-from torchtract.lower.simplify import within
+from torchtract.lower.simplify import bounds_over, within
 from torchtract.lower.source import module_path, origin, source_line
 from torchtract.lower.storage import fills_memory
 from torchtract.lower.value import Fact, Size, Value, fact_of, size_of
@@ -56,7 +56,7 @@ def lower(
         symbols: the user's name of each symbol in its shapes.
         version: the oldest tract that must read the graph.
         random: whether random operators draw from tract's generator, or are refused.
-        bounds: by name of a symbol, the least and the greatest size that it has.
+        bounds: by the names of symbols and sums (`S+P`), the least and the greatest size of each.
         weights: by name in the `state_dict`, what gives the values of a weight when they are
             written, where the program holds others.
 
@@ -96,7 +96,7 @@ class _Walk:
         self.twins: dict[sympy.Symbol, sympy.Expr] = {
             s: named.setdefault(name, s) for s, name in symbols.items()
         }
-        self.bounds = {s: bounds[name] for s, name in symbols.items() if name in bounds}
+        self.bounds = bounds_over(bounds, named)
         self.graph = Graph(symbols=sorted(set(symbols.values())))
         self.names = Names(reserved=self.graph.symbols)
         self.builder = Builder(

@@ -12,10 +12,18 @@ from collections.abc import Mapping
 import sympy
 from torch.utils._sympy.functions import FloorDiv, Max, Min, Mod, PythonMod
 
-__all__ = ["Bounds", "as_divisions", "is_nonnegative", "least", "simplest", "within"]
+__all__ = [
+    "Bounds",
+    "as_divisions",
+    "bounds_over",
+    "is_nonnegative",
+    "least",
+    "simplest",
+    "within",
+]
 
-#: The least and the greatest size of a symbol, None where there is none.
-Bounds = Mapping[sympy.Symbol, "tuple[int, int | None]"]
+#: The least and the greatest size of symbols and of sums of some, None where there is none.
+Bounds = Mapping[sympy.Expr, "tuple[int, int | None]"]
 
 _ROUNDED = (FloorDiv, Mod, PythonMod, Min, Max)
 
@@ -157,6 +165,16 @@ def within(size: sympy.Expr, bounds: Bounds) -> sympy.Expr:
 
 def least(size: sympy.Expr, bounds: Bounds) -> sympy.Expr:
     """What a sum of multiples of symbols is at least; of others nothing is known (`-oo`)."""
+    found = [_least(size, bounds)]
+    for several, (low, high) in bounds.items():
+        if not several.is_Symbol:
+            # What is added back is at least 0.
+            found.append(_least(size - several + low, bounds))
+            found += [] if high is None else [_least(size - high + several, bounds)]
+    return max(found)
+
+
+def _least(size: sympy.Expr, bounds: Bounds) -> sympy.Expr:
     total = sympy.Integer(0)
     for term in sympy.Add.make_args(sympy.expand(size)):
         factor, symbol = term.as_coeff_Mul()
@@ -165,3 +183,15 @@ def least(size: sympy.Expr, bounds: Bounds) -> sympy.Expr:
             return -sympy.oo
         total += factor * (low if factor > 0 else high)
     return total
+
+
+def bounds_over(
+    bounds: Mapping[str, tuple[int, int | None]], symbols: Mapping[str, sympy.Symbol]
+) -> Bounds:
+    """Bounds of symbols and sums that are given by their names (`S+P`)."""
+    parts = {text: text.split("+") for text in bounds}
+    return {
+        sympy.Add(*(symbols[name] for name in names)): bounds[text]
+        for text, names in parts.items()
+        if all(name in symbols for name in names)
+    }
