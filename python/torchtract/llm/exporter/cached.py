@@ -129,8 +129,8 @@ def random_tokens(model: Any, count: int, seed: int) -> Tensor:
     config = model.config.get_text_config()
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(config.vocab_size, (1, count), generator=generator)
-    another = (ids + 1) % config.vocab_size
-    return ids if config.pad_token_id is None else ids.where(ids != config.pad_token_id, another)
+    padding = getattr(config, "pad_token_id", None)
+    return ids if padding is None else ids.where(ids != padding, (ids + 1) % config.vocab_size)
 
 
 def cache_option(model: PreTrainedModel) -> str:
