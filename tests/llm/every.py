@@ -27,6 +27,7 @@ import transformers as hf
 from transformers import PreTrainedModel, RepetitionPenaltyLogitsProcessor
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from llm.families import draw_weights
 from torchtract import llm, load
 from torchtract.errors import TorchTractError
 
@@ -203,7 +204,8 @@ def _steady(model: PreTrainedModel) -> PreTrainedModel:
     """
     tokens = torch.randint(3, _VOCABULARY, (1, _PROMPT + _NEW), generator=torch.manual_seed(0))
     for spread in (0.25, 0.1, 0.05):
-        _randomise(model, spread)
+        torch.manual_seed(0)
+        draw_weights(model, spread)
         nearly = copy.deepcopy(model)
         with torch.no_grad():
             for weight in nearly.parameters():
@@ -212,16 +214,6 @@ def _steady(model: PreTrainedModel) -> PreTrainedModel:
         if (logits - others).abs().max() < 1e-3 * logits.abs().max():
             return model
     raise ValueError("the last digits of random weights decide what it says")
-
-
-def _randomise(model: PreTrainedModel, spread: float) -> None:
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            # Small embeddings: a tied one would have each token say itself.
-            embeds = any(part in name for part in ("embed", "wte", "shared"))
-            mean = 1.0 if weight.ndim == 1 and "bias" not in name else 0.0
-            weight.normal_(mean, min(spread, 0.05) if embeds else spread)
 
 
 def _generated(model: Any, ids: torch.Tensor) -> list[int]:

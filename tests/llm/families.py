@@ -9,7 +9,7 @@ import torch
 import transformers as hf
 from transformers import PreTrainedModel
 
-__all__ = ["ENCODER_DECODERS", "FAMILIES", "tiny"]
+__all__ = ["ENCODER_DECODERS", "FAMILIES", "draw_weights", "tiny"]
 
 _IDS = {"vocab_size": 97, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 _SIZES = {
@@ -149,11 +149,16 @@ def tiny(family: str, **changes: Any) -> PreTrainedModel:
     config = build.config_class(**settings)  # type: ignore[attr-defined]
     torch.manual_seed(0)
     model = build(config)
+    draw_weights(model, 0.5)
+    model.eval()
+    return model
+
+
+def draw_weights(model: torch.nn.Module, spread: float) -> None:
+    """Give a model random weights that make it say different things."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
             # Small embeddings: a tied one would have each token say itself.
-            spread = 0.05 if any(part in name for part in ("embed", "wte", "shared")) else 0.5
+            embeds = any(part in name for part in ("embed", "wte", "shared"))
             mean = 1.0 if weight.ndim == 1 and "bias" not in name else 0.0
-            weight.normal_(mean, spread)
-    model.eval()
-    return model
+            weight.normal_(mean, min(spread, 0.05) if embeds else spread)
