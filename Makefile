@@ -1,5 +1,5 @@
 # Everything is made inside the checkout: .venv/ (Python packages), target/ (Rust),
-# build/ (benchmark results, a peer that needs other packages than ours), dist/ (wheels).
+# build/ (benchmark results, peers that don't go into .venv/), dist/ (wheels).
 # Files named .venv/.<stage> record what is done.
 
 PYTHON ?= python3
@@ -131,6 +131,10 @@ $(VENV)/.bench-llm: $(VENV)/.bench
 	@$(BIN)/python -m pip install --quiet --target $(LLM_PEER) huggingface-hub==1.33.0 httpx==0.28.1
 	@$(BIN)/python -m pip install --quiet --target $(LLM_PEER) --upgrade --no-deps \
 	  torch-to-nnef-llm==0.24.12 transformers==5.16.0
+	@echo "==> Compiling tract's command line (the first time 5 to 10 minutes)"
+	@cargo install tract-cli@=0.23.9 --quiet --locked --root build/peers/tract-cli \
+	  --target-dir target/tools/tract-cli --no-default-features \
+	  --features extra,multithread-mm,pulse,pulse-opl,transformers
 	@echo "==> Compiling llama.cpp (the first time 10 to 15 minutes)"
 	@$(BIN)/python -m pip install --quiet --group dev --group bench-llm \
 	  || echo "llama.cpp could not be compiled, which takes a C++ compiler: going on without it" >&2

@@ -26,6 +26,7 @@ from benchmarks.llm_runners import (
 )
 from benchmarks.measure import Samples, alternate, race
 from benchmarks.report import Comparison, Report
+from benchmarks.tract_command import TRACT, Pace, llm_bench, pace_of
 from llm.texts import trained_tokenizer, write_tokenizer
 from torchtract.llm.exporter.cached import CachedModel
 
@@ -183,6 +184,37 @@ def compare(report: Report, what: str, seconds: dict[str, Samples]) -> None:
     for name, peer, target in pairs:
         if peer in seconds:
             report.add(Comparison(what, seconds[name], seconds[peer], target=target))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("form", ["f32", "q4_0"])
+def test_llm_bench(
+    form: str, threads: int, report: Report, rounds: Callable[[int], int], files: dict[str, Path]
+) -> None:
+    """tract's own command for such files takes ours, and how fast it finds them."""
+    if not TRACT.exists():
+        pytest.skip("tract's command is not installed, which make bench does")
+    model = tt.load(files[form]).causal(threads=threads)
+    turns: dict[str, Callable[[], Pace]] = {
+        "torchtract": partial(pace_of, model),
+        "tract llm-bench": partial(llm_bench, files[form], threads),
+    }
+    paces = alternate(turns, rounds(5))
+    told = f"{form}, {threads} thread{'s' if threads > 1 else ''}"
+    ours, theirs = (paces[name] for name in turns)
+    report.add(
+        Comparison(
+            f"a prompt of {PROMPT}, {told}",
+            Samples("torchtract", [pace.prompt for pace in ours]),
+            Samples("tract llm-bench", [pace.prompt for pace in theirs]),
+        ),
+        Comparison(
+            f"each of the first {NEW} tokens, {told}",
+            Samples("torchtract", [pace.token for pace in ours]),
+            Samples("tract llm-bench", [pace.token for pace in theirs]),
+            target=1.05,
+        ),
+    )
 
 
 def test_size_of_the_file(report: Report, files: dict[str, Path]) -> None:
