@@ -53,7 +53,7 @@ def test_a_model_with_scenarios_runs_in_one_of_them(sizes: dict[str, int], runs:
 
 
 #: Python reads these, and tract doesn't; or it would take the last without end.
-TRACT_CANNOT = ["1 <= B <= 8", "B % 8 == 0", "B == B / 8 * 8"]
+TRACT_CANNOT = ["1 <= B <= 8", "few: B % 8 == 0", "B % B == 0", "B == B + 8"]
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,24 @@ def test_resized_inputs_hold_the_examples_own_values(old: int, rows: int, column
 def test_an_empty_example_cannot_grow() -> None:
     with pytest.raises(CaptureError, match="no values to repeat"):
         resize(torch.zeros(0, 3), {0: 2})
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("S % 8 == 0", "S - 8 * (S / 8) == 0"),
+        ("S + P % 4 <= 2 * S", "S + (P - 4 * (P / 4)) <= 2 * S"),
+        ("8 * (S / 8) == S", "8 * (S / 8) == S"),
+    ],
+)
+def test_remainders_are_said_with_divisions(line: str, text: str) -> None:
+    assertion = Assertion.parse(line)
+    assert assertion.text == text
+    assert assertion.is_of_multiples
+    assert assertion.holds({"S": 16, "P": 3})
+    assert not assertion.holds({"S": 1, "P": 3})
+
+
+@pytest.mark.parametrize("line", ["S <= 8", "T == S / 8", "S / 8 <= 4", "few: S / 8 * 8 == S"])
+def test_what_says_nothing_of_multiples(line: str) -> None:
+    assert not Assertion.parse(line).is_of_multiples

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -20,8 +21,9 @@ from torchtract.capture.guards import check_guards
 from torchtract.check.locate import Lowered
 from torchtract.debug_bundle import check_bundle_path
 from torchtract.decompose import decompose
-from torchtract.errors import CaptureError, ExportError, FormatError
+from torchtract.errors import CaptureError, ExportError, FormatError, UnsupportedOpError
 from torchtract.lower import load_plugins, lower, whole_modules_of
+from torchtract.lower.multiples import divisors_of
 from torchtract.lower.ops.experts import register_operators_of_transformers
 from torchtract.nnef import Graph, check_writable, schema, staged, write_archive
 from torchtract.passes import run_passes, store_by_blocks
@@ -208,8 +210,18 @@ def _lowered_at_all_sizes(captured: Capture, target: TractNNEF, extensions: list
     check_guards(captured.guards, captured.symbols, assertions, same_program, same_there)
     check_shapes(lowered.program, captured.symbols, captured.sizes, assertions, same_program)
     graph.extensions = extensions
+    _take_multiples(graph)
     graph.properties |= _properties(graph) | dict(target.specific_properties)
     return lowered
+
+
+def _take_multiples(graph: Graph) -> None:
+    """Keep assertions about multiples from tract, which they would let run without end."""
+    for line in list(graph.extensions):
+        for assertion in assertions_of([line]):
+            if assertion.is_of_multiples:
+                graph.extensions.remove(line)
+                graph.assert_multiple(assertion.text)
 
 
 def _check_random(graph: Graph, target: TractNNEF) -> None:
@@ -235,7 +247,8 @@ def _above_zero(captured: Capture) -> list[str]:
 def _lowered(captured: Capture, target: TractNNEF, assertions: Sequence[Assertion]) -> Lowered:
     program = decompose(captured.program, captured.symbols)
     names = captured.inputs, captured.outputs
-    graph, tensors = lower(
+    lower_program = partial(
+        lower,
         program,
         *names,
         captured.symbols,
@@ -244,6 +257,14 @@ def _lowered(captured: Capture, target: TractNNEF, assertions: Sequence[Assertio
         bounds=bounds_of(assertions),
         weights=target.weights,
     )
+    try:
+        graph, tensors = lower_program()
+    except UnsupportedOpError:
+        # That sizes are multiples helps, but such inputs are cut first, which few streams bear.
+        divisors = divisors_of((g.condition for g in captured.guards), captured.symbols)
+        if not divisors:
+            raise
+        graph, tensors = lower_program(divisors=divisors)
     run_passes(graph)
     return Lowered(program, graph, tensors, target.version)
 

@@ -44,7 +44,7 @@ class Assertion:
     """A `tract_assert` line: a comparison that holds for every size the model is used at.
 
     Attributes:
-        text: as the user wrote it, `S + P < 2048`.
+        text: as the user wrote it, `S + P < 2048`; but tract knows no `%`.
         symbols: names of the symbols in it.
         scenario: name before the colon in `tg: S == 1`, or None. A scenario's assertion
             holds in that scenario only; tract runs a model at sizes of one of its scenarios.
@@ -64,23 +64,38 @@ class Assertion:
         """
         scenario, _, text = line.rpartition(":")
         node = _comparison(text)
+        if node is not None and "%" in text and not scenario:
+            node = _Remainders().visit(node)
+            text = ast.unparse(node)
         if node is None:
             raise CaptureError(
                 f"tract_assert {line.strip()}: not an assertion, since it is no comparison "
                 "(<, <=, ==, >=, >) of integer expressions over symbols; "
                 "write it like `tract_assert S <= 32000`."
             )
+        symbols = frozenset(_names(node) - {"min", "max"})
+        assertion = cls(text.strip(), symbols, scenario.strip() or None, node)
         if isinstance(node.ops[0], ast.Eq) and isinstance(node.left, ast.Name):
             own = node.left.id
-            if own in _names(node.comparators[0]):
+            if own in _names(node.comparators[0]) and not assertion.is_of_multiples:
                 raise CaptureError(
                     f"tract_assert {line.strip()}: not taken, since tract would replace {own} by "
                     "an expression with itself in it without end; write it the other way around."
                 )
-        symbols = frozenset(_names(node) - {"min", "max"})
-        assertion = cls(text.strip(), symbols, scenario.strip() or None, node)
         assertion.holds(dict.fromkeys(symbols, 1))  # refuses what can't be evaluated
         return assertion
+
+    @property
+    def is_of_multiples(self) -> bool:
+        """Whether it compares a symbol with a division of it: `8 * (S / 8) == S`, `S % 8 == 0`.
+
+        Such an assertion lets tract's optimiser run without end (0.23.9), so it is written as a
+        property.
+        """
+        nodes = list(ast.walk(self.comparison))
+        names = [n.id for n in nodes if isinstance(n, ast.Name) and n.id in self.symbols]
+        divides = any(isinstance(n, (ast.Div, ast.FloorDiv)) for n in nodes)
+        return self.scenario is None and divides and len(names) > len(set(names))
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
         """Whether it is true at these sizes. Symbols without a size make it true."""
@@ -91,6 +106,17 @@ class Assertion:
         ]
         pairs = zip(self.comparison.ops, values, values[1:], strict=False)
         return all(_COMPARE[type(compare)](a, b) for compare, a, b in pairs)
+
+
+class _Remainders(ast.NodeTransformer):
+    """Says `S % 8` as `S - 8 * (S / 8)`, which tract reads."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        if not (isinstance(node.op, ast.Mod) and isinstance(node.right, ast.Constant)):
+            return node
+        quotient = ast.BinOp(node.left, ast.Div(), node.right)
+        return ast.BinOp(node.left, ast.Sub(), ast.BinOp(node.right, ast.Mult(), quotient))
 
 
 def _comparison(text: str) -> ast.Compare | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import sympy
 import torch
+from torch.utils._sympy.functions import FloorDiv, Mod
 
 from harness import export, export_and_compare
 from lower.ops.inputs import uniform
-from torchtract.errors import SymbolError, UnsupportedOpError
+from torchtract.errors import CaptureError, SymbolError, UnsupportedOpError
+from torchtract.lower.multiples import divisors_of
 
 AXES = {"x0": {0: "B", 1: "S"}}
 
@@ -49,3 +52,81 @@ def test_elements_that_only_some_sizes_allow_are_refused_with_the_users_symbols(
         export(lambda x: x.reshape(3, -1), uniform(3, 8, 4), dynamic_axes=AXES)
     with pytest.raises(UnsupportedOpError, match="nothing shows"):  # an even B would do as well
         export(lambda x: x.view(-1, 2), uniform(2, 3), dynamic_axes=AXES)
+
+
+class Blocks(torch.nn.Module):
+    """Blocks of 8 frames, by a convolution and by counting."""
+
+    def __init__(self, *, pads: bool = False) -> None:
+        super().__init__()
+        self.pads = pads
+        self.conv = torch.nn.Conv1d(3, 4, kernel_size=3, stride=8, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[2] % 8:
+            if not self.pads:
+                raise ValueError(f"{x.shape[2]} frames are no whole number of blocks")
+            x = torch.nn.functional.pad(x, (0, -x.shape[2] % 8))
+        batch, _, length = x.shape
+        blocks: torch.Tensor = self.conv(x).view(batch, 4, length // 8, 1)
+        inside: torch.Tensor = x[:, :1].unflatten(2, (length // 8, 8))
+        return blocks * inside + blocks.mean(2, keepdim=True)
+
+
+FRAMES = {"x": {0: "B", 2: "S"}}
+PROMISE = "tract_assert S % 8 == 0"
+
+
+def test_a_module_that_refuses_the_rest() -> None:
+    sizes = [{"B": 1, "S": 8}, {"B": 3, "S": 160}]
+    blocks = Blocks().eval()
+    model = export_and_compare(blocks, uniform(2, 3, 24), dynamic_axes=FRAMES, sizes=sizes)
+    with pytest.raises(SymbolError, match=r"S=17.*asserts"):
+        model.compile()(uniform(2, 3, 17))
+
+
+def test_a_module_that_pads_the_rest_needs_a_promise() -> None:
+    x, blocks = uniform(2, 3, 24), Blocks(pads=True).eval()
+    with pytest.raises(CaptureError, match=r"S % 8 == 0 does not hold .*tract_assert S % 8 == 0'"):
+        export(blocks, x, dynamic_axes=FRAMES)
+    sizes = [{"B": 1, "S": 8}, {"B": 3, "S": 160}]
+    export_and_compare(blocks, x, dynamic_axes=FRAMES, sizes=sizes, custom_extensions=[PROMISE])
+
+
+@pytest.mark.parametrize("promise", ["8 * (S / 8) == S", "S == S / 8 * 8", "S / 8 * 8 >= S"])
+def test_a_promise_that_no_lowering_needs_is_held_too(promise: str) -> None:
+    model = export_and_compare(
+        torch.nn.Conv1d(3, 4, 5, stride=2),
+        uniform(2, 3, 24),
+        dynamic_axes={"input": FRAMES["x"]},
+        sizes=[{"B": 1, "S": 8}],
+        custom_extensions=[f"tract_assert {promise}"],
+    )
+    with pytest.raises(SymbolError, match=r"S=17.*asserts"):
+        model.compile()(uniform(2, 3, 17))
+
+
+S, T = (sympy.Symbol(name, integer=True, positive=True) for name in ("s0", "s1"))
+
+
+@pytest.mark.parametrize(
+    ("condition", "divisors"),
+    [
+        (sympy.Eq(Mod(S, 8), 0), {"S": 8}),
+        (sympy.Eq(2 * S, 16 * FloorDiv(S, 8)), {"S": 8}),
+        (sympy.Eq(S * T, 8 * FloorDiv(S, 2) * FloorDiv(T, 4)), {"S": 2, "T": 4}),
+        (sympy.Eq(Mod(S, 8), 1), {}),
+        (sympy.Eq(FloorDiv(S, 8), 4), {}),
+        (sympy.Eq(FloorDiv(S, 8), FloorDiv(S, 8) + T), {}),
+        (sympy.Ne(Mod(S, 8), 0), {}),
+        (sympy.Eq(Mod(sympy.Symbol("u0", integer=True), 8), 0), {}),
+    ],
+    ids=str,
+)
+def test_divisors_of_symbols(condition: sympy.Basic, divisors: dict[str, int]) -> None:
+    assert divisors_of([condition], {S: "S", T: "T"}) == divisors
+
+
+def test_several_divisors_of_one_symbol() -> None:
+    conditions = [sympy.Eq(Mod(S, 8), 0), sympy.Eq(Mod(S, 12), 0)]
+    assert divisors_of(conditions, {S: "S"}) == {"S": 24}

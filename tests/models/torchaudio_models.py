@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -103,6 +105,26 @@ def _conformer_layers(conformer: Any, x: torch.Tensor) -> torch.Tensor:
 
 _FRAMES = ({"B": 2, "T": 24}, {"B": 1, "T": 37}, {"B": 3, "T": 16})
 _SAMPLES = ({"B": 2, "S": 4000}, {"B": 1, "S": 6543}, {"B": 3, "S": 3200})
+
+_CONV_TASNETS: Mapping[str, _Make] = {
+    "ConvTasNet": partial(
+        library.ConvTasNet, msk_num_feats=32, msk_num_hidden_feats=64, enc_num_feats=64
+    ),
+    "conv_tasnet_base": library.conv_tasnet_base,
+}
+
+
+def _conv_tasnet(name: str) -> Iterator[ModelCase]:
+    """As it is, and for lengths that are promised to be whole strides."""
+    case = _case(name, _CONV_TASNETS[name], ("B", 1, "S"), _SAMPLES, input_name="input")
+    yield case
+    yield replace(
+        case,
+        name=f"{name}, whole strides",
+        sizes=({"B": 1, "S": 6544}, {"B": 3, "S": 3200}),
+        assertions=("tract_assert 8 * (S / 8) == S",),
+    )
+
 
 _ENCODERS = {
     "wav2vec2_base": 12,
@@ -246,20 +268,7 @@ _MODELS = (
         rest=4,
     ),
     _emformer_segments(),
-    _case(
-        "ConvTasNet",
-        partial(library.ConvTasNet, msk_num_feats=32, msk_num_hidden_feats=64, enc_num_feats=64),
-        ("B", 1, "S"),
-        _SAMPLES,
-        input_name="input",
-    ),
-    _case(
-        "conv_tasnet_base",
-        library.conv_tasnet_base,
-        ("B", 1, "S"),
-        _SAMPLES,
-        input_name="input",
-    ),
+    *chain.from_iterable(map(_conv_tasnet, _CONV_TASNETS)),
     _case("DeepSpeech", partial(library.DeepSpeech, 40, 128), ("B", 1, "T", 40), _FRAMES),
     _wavernn(),
     _case(
@@ -317,9 +326,9 @@ REFUSED: Mapping[str, str] = {
     "emformer_rnnt_base, transcriber": "data-dependent",
     "Tacotron2, encoder": "packed sequence",
     "RNNT, predictor": "needs the size to be 4",  # a loop in Python over the labels
-    # Padded to whole frames, by numbers that depend on the length.
-    "ConvTasNet": "nothing shows that these are as many elements",
-    "conv_tasnet_base": "nothing shows that these are as many elements",
+    # Padded to whole strides where they aren't, and the rest is cut off.
+    "ConvTasNet": "promise the condition",
+    "conv_tasnet_base": "promise the condition",
     **dict.fromkeys(("hdemucs_low", "hdemucs_medium", "hdemucs_high"), "not a fixed number"),
     **REFUSED_TRANSFORMS,
 }

@@ -263,6 +263,4 @@ CASES = (
 REFUSED: Mapping[str, str] = {
     # Boxes are chosen, and how many there are depends on the image.
     **dict.fromkeys(library.list_models(module=library.detection), "data-dependent"),
-    "raft_small": "nothing shows that these are as many elements",
-    "raft_large": "nothing shows that these are as many elements",
 }

@@ -13,6 +13,7 @@ import itertools
 import linecache
 import math
 import operator
+import re
 import textwrap
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -331,9 +332,10 @@ def _depends_on_size(
     named = _in_words(guard.condition, symbols)
     where = guard.line or "the model"
     at = ", ".join(f"{symbol}={n}" for symbol, n in sizes.items())
+    asserted = named.replace("//", "/")  # as tract writes its division
     promise = ""
-    if _is_assertion(named):
-        promise = f", or promise the condition with custom_extensions=['tract_assert {named}']"
+    if _is_assertion(asserted):
+        promise = f", or promise the condition with custom_extensions=['tract_assert {asserted}']"
     return CaptureError(
         f"{where}: can't be exported for every size, since it runs other code where "
         f"{named} does not hold (at {at}, for example); rewrite it so that one program serves "
@@ -351,9 +353,11 @@ def _is_assertion(text: str) -> bool:
 
 
 def _in_words(condition: sympy.Basic, symbols: Mapping[sympy.Symbol, str]) -> str:
-    """A condition as a `tract_assert` line says it: `S <= 9`, `S == 3`."""
-    named = condition.subs({s: sympy.Symbol(n) for s, n in symbols.items()})
+    """A condition as Python says it: `S <= 9`, `S % 8 == 0`."""
+    named = condition.xreplace({s: sympy.Symbol(n) for s, n in symbols.items()})
     relations = {sympy.Eq: "==", sympy.Ne: "!="}
+    text = str(named)
     if type(named) in relations:
-        return f"{named.args[0]} {relations[type(named)]} {named.args[1]}"
-    return str(named)
+        text = f"{named.args[0]} {relations[type(named)]} {named.args[1]}"
+    text = re.sub(r"\b(?:Python)?Mod\((\w+), (\d+)\)", r"\1 % \2", text)
+    return re.sub(r"\((\(\w+//\d+\))\)", r"\1", text)  # torch's and sympy's parentheses

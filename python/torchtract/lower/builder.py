@@ -150,7 +150,11 @@ class Builder(Emitter):
                 f"it makes {list(x.shape)} to {list(shape)}, and nothing shows that these are as "
                 "many elements at all sizes where PyTorch runs"
             )
-        for axis, (size, multiple) in enumerate(zip(x.shape, sizes, strict=True)):
+        return self.cut_to_multiples(x, sizes)
+
+    def cut_to_multiples(self, x: Value, shape: Sequence[Size]) -> Value:
+        """The same elements in a shape whose sizes are equal wherever the model runs."""
+        for axis, (size, multiple) in enumerate(zip(x.shape, shape, strict=True)):
             if size != multiple:
                 self.assert_multiple(multiple, size)
                 x = self.slice(x, axis, 0, multiple)

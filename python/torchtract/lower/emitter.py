@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class Emitter:
         version: the oldest tract that must read the graph.
         random: whether it may draw random numbers.
         bounds: the least and the greatest size of symbols that have such.
+        multiples: symbols that are known to be multiples, and stand as `8 * (S / 8)` in sizes.
         inputs: the graph's inputs.
     """
 
@@ -61,14 +62,16 @@ class Emitter:
         names: Names,
         symbols: Mapping[sympy.Symbol, str],
         version: str = schema.EMBEDDED,
+        bounds: Bounds | None = None,
+        multiples: Set[sympy.Symbol] = frozenset(),
         *,
         random: bool = False,
-        bounds: Bounds | None = None,
     ) -> None:
         self.graph = graph
         self.version = version
         self.random = random
         self.bounds = bounds or {}
+        self.multiples = multiples
         self.results: tuple[Fact, ...] = ()
         self.inputs: list[Value] = []
         self._names = names
@@ -157,9 +160,18 @@ class Emitter:
         arguments = {k: self._argument(v) for k, v in named.items() if v is not None}
         key = repr((op, arguments, [(fact.dtype, fact.shape) for fact in results]))
         if key not in self._emitted or op in _SOURCES:
-            self._emitted[key] = self._append(op, arguments, results, outputs_as_list)
+            given = self._append(op, arguments, results, outputs_as_list)
+            strided = "stride" in attributes
+            self._emitted[key] = tuple(map(self._in_divisions, given)) if strided else given
             self._fresh.append(key)
         return self._emitted[key]
+
+    def _in_divisions(self, x: Value) -> Value:
+        """The same, for tract too `4 * (S / 8)`: of a stride it says `(1 + 8 * (S / 8)) / 2`."""
+        for axis, size in enumerate(x.shape):
+            if isinstance(size, sympy.Expr) and not self.multiples.isdisjoint(size.free_symbols):
+                x = self.emit("tract_core_dyn_slice", x, 0, size, size, axis, like=x)
+        return x
 
     def _parameters(self, op: str) -> Sequence[str]:
         if op not in self.graph.fragments:
@@ -198,9 +210,7 @@ class Emitter:
         A property says so. As a `tract_assert` it lets tract's optimiser run without end (0.23.9).
         """
         texts = [dim_text(side, self._symbols) for side in (multiple, size)]
-        known = self.graph.properties.get(schema.MULTIPLES, "")
-        equations = dict.fromkeys([*known.split("; "), " == ".join(texts)])
-        self.graph.properties[schema.MULTIPLES] = "; ".join(filter(None, equations))
+        self.graph.assert_multiple(" == ".join(texts))
 
     def maker(self, name: str) -> Operation | None:
         """The operation that gives a tensor, None for an input or a constant."""

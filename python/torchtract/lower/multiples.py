@@ -1,20 +1,62 @@
 """Sizes that must be multiples of a number, such as S in `x.view(B, S // 2, 2)`.
 
 PyTorch raises where S is odd. tract has to see beforehand that nothing is lost.
+
+A model may also say so itself: after `if S % 8: raise ...` a convolution of stride 8, whose output
+is of `(S - 1) // 8 + 1` elements, goes with what has `S // 8`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import sympy
-from torch.utils._sympy.functions import FloorDiv
+from torch.utils._sympy.functions import FloorDiv, Mod, PythonMod
 
 from torchtract.lower.simplify import simplest
 from torchtract.lower.value import Size, size_of, volume
 
-__all__ = ["as_multiples"]
+__all__ = ["as_multiples", "divisors_of", "in_divisions"]
+
+
+def divisors_of(
+    conditions: Iterable[sympy.Basic], symbols: Mapping[sympy.Symbol, str]
+) -> dict[str, int]:
+    """By name of each symbol that is a multiple of a number where conditions hold, that number.
+
+    `S % 8 == 0` and `2 * S == 16 * (S // 8)` say so; `S % 8 == 1` and `S // 8 == 4` don't.
+
+    Args:
+        conditions: over torch's symbols.
+        symbols: the user's name of each.
+    """
+    found: dict[str, int] = {}
+    for condition in conditions:
+        if isinstance(condition, sympy.Eq):
+            known = {s: n for s, n in _divided(condition).items() if s in symbols}
+            left, right = (side.xreplace(in_divisions(known)) for side in condition.args)
+            if known and _same(left, right) and not _same(*condition.args):
+                for symbol, divisor in known.items():
+                    name = symbols[symbol]
+                    found[name] = math.lcm(divisor, found.get(name, 1))
+    return found
+
+
+def _divided(condition: sympy.Basic) -> dict[sympy.Symbol, int]:
+    """By what a condition divides symbols."""
+    found: dict[sympy.Symbol, int] = {}
+    for part in condition.atoms(FloorDiv, Mod, PythonMod):
+        symbol, divisor = part.args
+        if symbol.is_Symbol and divisor.is_Integer and divisor > 1:
+            found[symbol] = math.lcm(int(divisor), found.get(symbol, 1))
+    return found
+
+
+def in_divisions(divisors: Mapping[sympy.Symbol, int]) -> dict[sympy.Symbol, sympy.Expr]:
+    """How to say symbols that are multiples: S as `8 * (S // 8)`."""
+    return {s: n * FloorDiv(s, sympy.Integer(n)) for s, n in divisors.items()}
 
 
 def as_multiples(old: Sequence[Size], new: Sequence[Size]) -> list[Size] | None:

@@ -14,14 +14,15 @@ from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
 
-from torchtract.errors import CaptureError, UnsupportedOpError
+from torchtract.errors import CaptureError
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal, require
 from torchtract.lower.counts import settle_counts
 from torchtract.lower.dtypes import datum_type
 from torchtract.lower.known_numbers import number_in, reads_a_number
+from torchtract.lower.multiples import in_divisions
 from torchtract.lower.pairs import fact_of_pairs, from_pairs, to_pairs
-from torchtract.lower.refused_calls import failed, why_none
+from torchtract.lower.refused_calls import all_refused, failed, why_none
 from torchtract.lower.registry import lowering_of
 from torchtract.lower.results import why_wrong
 from torchtract.lower.simplify import bounds_over, within
@@ -45,6 +46,7 @@ def lower(
     *,
     random: bool = False,
     bounds: Mapping[str, tuple[int, int | None]] | None = None,
+    divisors: Mapping[str, int] | None = None,
     weights: Mapping[str, Callable[[], np.ndarray]] | None = None,
 ) -> tuple[Graph, dict[torch.fx.Node, tuple[tuple[str, ...], ...]]]:
     """The NNEF graph of an exported program, and where in it each call of the program is.
@@ -57,6 +59,8 @@ def lower(
         version: the oldest tract that must read the graph.
         random: whether random operators draw from tract's generator, or are refused.
         bounds: by the names of symbols and sums (`S+P`), the least and the greatest size of each.
+        divisors: by the names of symbols, of what number each is a multiple; the graph refuses
+            other sizes.
         weights: by name in the `state_dict`, what gives the values of a weight when they are
             written, where the program holds others.
 
@@ -70,7 +74,8 @@ def lower(
         CaptureError: the program changes its buffers, or the names don't fit its outputs.
         FormatError: a name is no NNEF identifier.
     """
-    walk = _Walk(program, inputs, outputs, symbols, version, random, bounds or {}, weights or {})
+    of_sizes = bounds or {}, divisors or {}
+    walk = _Walk(program, inputs, outputs, symbols, version, random, *of_sizes, weights or {})
     return walk.run(), walk.tensors()
 
 
@@ -84,6 +89,7 @@ class _Walk:
         version: str,
         random: bool,
         bounds: Mapping[str, tuple[int, int | None]],
+        divisors: Mapping[str, int],
         weights: Mapping[str, Callable[[], np.ndarray]],
     ) -> None:
         self.program = program
@@ -97,11 +103,11 @@ class _Walk:
             s: named.setdefault(name, s) for s, name in symbols.items()
         }
         self.bounds = bounds_over(bounds, named)
+        self.multiples = in_divisions({named[name]: n for name, n in divisors.items()})
         self.graph = Graph(symbols=sorted(set(symbols.values())))
         self.names = Names(reserved=self.graph.symbols)
-        self.builder = Builder(
-            self.graph, self.names, symbols, version, random=random, bounds=self.bounds
-        )
+        known = self.bounds, self.multiples.keys()
+        self.builder = Builder(self.graph, self.names, symbols, version, *known, random=random)
         self.sizes: dict[sympy.Symbol, int] = {}  # at which the program was traced
         self.values: dict[torch.fx.Node, Any] = {}
         self.refusals: dict[tuple[str, str], str] = {}
@@ -178,13 +184,16 @@ class _Walk:
         except Refusal as refusal:
             self.refusals[f"input {name!r}", str(fact.dtype)] = str(refusal)
             return _refused(fact)
+        plain = {multiple: symbol for symbol, multiple in self.multiples.items()}
+        shape = tuple(plain.get(size, size) for size in in_tract.shape)
         value = self.builder.emit(
-            "tract_core_external", like=in_tract, shape=list(in_tract.shape), datum_type=kind
+            "tract_core_external", like=in_tract.of(shape=shape), shape=list(shape), datum_type=kind
         )
         self.graph.rename(value.name, name, len(self.graph.operations) - 1)
         self.graph.inputs.append(name)
-        value = Value(in_tract.dtype, in_tract.shape, name)
+        value = Value(in_tract.dtype, shape, name)
         self.builder.inputs.append(value)
+        value = self.builder.cut_to_multiples(value, in_tract.shape)
         if not fact.dtype.is_complex:
             return value
         self.complex.append(name)
@@ -261,7 +270,8 @@ class _Walk:
         return Fact(tensor.dtype, tuple(size_of(size) for size in sizes))
 
     def _size(self, size: torch.SymInt | torch.SymFloat | torch.SymBool) -> sympy.Expr:
-        return within(size.node.expr.xreplace(self.twins), self.bounds)
+        narrowed = within(size.node.expr.xreplace(self.twins), self.bounds)
+        return narrowed.xreplace(self.multiples)
 
     def _lower(self, node: torch.fx.Node) -> tuple[Value, ...]:
         tensors = [*(self.values[n] for n in node.all_input_nodes), *self.builder.results]
@@ -369,20 +379,8 @@ class _Walk:
             self.graph.properties[schema.COMPLEX] = " ".join(told)
 
     def _raise_refusals(self) -> None:
-        if not self.refusals:
-            return
-        lines = tuple(
-            f"{where}: {call} is refused, since {reason}"
-            for (where, call), reason in self.refusals.items()
-        )
-        raise UnsupportedOpError(
-            f"{len(lines)} operator call(s) of the model can't be exported:\n  "
-            + "\n  ".join(lines)
-            + "\nRewrite these lines with supported operators, or register a lowering for them "
-            "with torchtract.lower.lowers.",
-            refusals=lines,
-            source=next(iter(self.refusals))[0],
-        )
+        if self.refusals:
+            raise all_refused(self.refusals)
 
 
 def _refused(fact: Fact) -> Value:

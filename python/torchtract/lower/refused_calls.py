@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch._ops import HigherOrderOperator
 
-from torchtract.errors import LoweringError
+from torchtract.errors import LoweringError, UnsupportedOpError
 from torchtract.lower.registry import Lowering
 from torchtract.lower.source import called, origin, source_line
 
-__all__ = ["failed", "why_none"]
+__all__ = ["all_refused", "failed", "why_none"]
 
 
 def why_none(node: torch.fx.Node, of_complex: bool) -> str:
@@ -34,4 +36,23 @@ def failed(node: torch.fx.Node, lowering: Lowering, how: str) -> LoweringError:
         f"{where}: {node.target} could not be lowered, since its lowering {lowering.where} {how}; "
         "this is a defect of the lowering.",
         source=where,
+    )
+
+
+def all_refused(refusals: Mapping[tuple[str, str], str]) -> UnsupportedOpError:
+    """The error that lists all calls that can't be exported.
+
+    Args:
+        refusals: by line and call, why it is refused. There is at least one.
+    """
+    lines = tuple(
+        f"{where}: {call} is refused, since {reason}" for (where, call), reason in refusals.items()
+    )
+    return UnsupportedOpError(
+        f"{len(lines)} operator call(s) of the model can't be exported:\n  "
+        + "\n  ".join(lines)
+        + "\nRewrite these lines with supported operators, or register a lowering for them "
+        "with torchtract.lower.lowers.",
+        refusals=lines,
+        source=next(iter(refusals))[0],
     )

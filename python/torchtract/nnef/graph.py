@@ -10,6 +10,9 @@ import numpy as np
 
 __all__ = ["Argument", "Dim", "Graph", "Operation", "Ref", "Variable"]
 
+#: The property with assertions that our engine holds sizes to: `(S / 2) * 2 == S; ...`.
+_MULTIPLES = "torchtract.multiples"
+
 
 @dataclass(frozen=True, slots=True)
 class Ref:
@@ -119,6 +122,12 @@ class Graph:
             names |= {o: f"tensor {number}.{i}" for i, o in enumerate(operation.outputs)}
             body.append((operation.op, _called(list(operation.arguments.items()), names)))
         return [*body, [names[o] for o in self.outputs]]
+
+    def assert_multiple(self, assertion: str) -> None:
+        """Add an assertion that can't be an extension: `2 * (S / 2) == S`. Once is enough."""
+        known = self.properties.get(_MULTIPLES, "")
+        assertions = dict.fromkeys([*known.split("; "), assertion])
+        self.properties[_MULTIPLES] = "; ".join(filter(None, assertions))
 
     def rename(self, old: str, new: str, start: int = 0) -> None:
         """Give a tensor another identifier, in the operations from `start` on."""

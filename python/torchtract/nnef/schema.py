@@ -13,7 +13,6 @@ from torchtract.nnef.operators import OPERATORS
 __all__ = [
     "COMPLEX",
     "EMBEDDED",
-    "MULTIPLES",
     "check_graph",
     "check_version",
     "is_operator",
@@ -27,9 +26,6 @@ __all__ = [
 
 #: The version of tract that this package links and checks with.
 EMBEDDED = "0.23.9"
-
-#: The property with equations that our engine holds sizes to: `(S / 2) * 2 == S; ...`.
-MULTIPLES = "torchtract.multiples"
 
 #: The property with the names of inputs and outputs of complex numbers, which are pairs of real
 #: numbers on a last axis: `x output`.

@@ -20,7 +20,7 @@ use tract_pulse::WithPulse;
 use tract_transformers::WithTractTransformers;
 
 use crate::guard::{describe, guarded};
-use crate::symbol::check_definition;
+use crate::symbol::{add_multiples, check_definition, take_multiples};
 use crate::{Error, Model, Result, Stage};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -57,13 +57,15 @@ pub fn load_bytes(bytes: &[u8]) -> Result<Model> {
 
 fn load(source: &str, read: impl FnOnce() -> anyhow::Result<ProtoModel>) -> Result<Model> {
     guarded(Stage::Load, || {
-        let proto = read()?;
+        let mut proto = read()?;
+        let multiples = take_multiples(&mut proto.doc.extension);
         for (kind, rest) in &proto.doc.extension {
             if kind.0 == "tract_assert" {
                 check_definition(rest)?;
             }
         }
-        let model = NNEF.translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
+        let mut model = NNEF.translate(&proto, TypedModel::default()).map_err(|(_, e)| e)?;
+        add_multiples(&mut model, multiples)?;
         let results = proto.doc.graph_def.results.iter();
         let outputs: Vec<String> = results.map(|result| result.0.clone()).collect();
         Model::new(model, &outputs)

@@ -4,12 +4,15 @@ use std::collections::HashSet;
 use std::fmt;
 
 use anyhow::{Context, bail};
-use tract_core::prelude::{Assertion, Symbol, SymbolScope, SymbolValues, TDim, TypedModel};
+use tract_core::prelude::{
+    Assertion, Symbol, SymbolScope, SymbolValues, TDim, TypedModel, tensor0,
+};
+use tract_nnef::ast::Identifier;
 
 use crate::graph::{Property, property};
 use crate::{Error, Stage};
 
-/// The property with the equations, separated by semicolons: `2 * (S / 2) == S`.
+/// The property with assertions about multiples, separated by semicolons: `2 * (S / 2) == S`.
 const MULTIPLES: &str = "torchtract.multiples";
 
 /// A value for a symbol.
@@ -66,24 +69,74 @@ pub(crate) fn check_assertions(
     bail!(Error::new(Stage::Symbol, message))
 }
 
-/// What holds of a model's symbols: what the file asserts, and equations of a property of ours.
+/// What holds of a model's symbols: what the file asserts, and what a property of ours does.
 ///
-/// The latter say that a size is a multiple of a number. As assertions they would let tract's
+/// The latter says that a size is a multiple of a number. As assertions they would let tract's
 /// optimiser run without end (0.23.9).
 pub(crate) fn all_assertions(graph: &TypedModel) -> anyhow::Result<Vec<Assertion>> {
-    let scope = &graph.symbols;
-    let mut all = scope.all_assertions();
-    if let Some(Property::Text(equations)) = property(graph, MULTIPLES)? {
-        for equation in equations.split(';') {
-            let (multiple, size) =
-                equation.split_once("==").context("an equation has two sides")?;
-            all.push(Assertion::Eq(
-                scope.parse_tdim(multiple.trim())?,
-                scope.parse_tdim(size.trim())?,
-            ));
+    let mut all = graph.symbols.all_assertions();
+    if let Some(Property::Text(multiples)) = property(graph, MULTIPLES)? {
+        for assertion in multiples.split(';') {
+            all.push(parsed(&graph.symbols, assertion)?);
         }
     }
     Ok(all)
+}
+
+/// An assertion, without adding it to the scope, which is all that tract offers.
+fn parsed(scope: &SymbolScope, assertion: &str) -> anyhow::Result<Assertion> {
+    type Comparison = fn(TDim, TDim) -> Assertion;
+    let comparisons: [(&str, Comparison); 5] = [
+        ("==", Assertion::Eq),
+        ("<=", Assertion::LTE),
+        (">=", Assertion::GTE),
+        ("<", Assertion::LT),
+        (">", Assertion::GT),
+    ];
+    let found = comparisons.iter().find_map(|(sign, new)| Some((assertion.split_once(sign)?, new)));
+    let ((left, right), new) =
+        found.with_context(|| format!("{assertion:?} is no comparison of two sizes"))?;
+    Ok(new(scope.parse_tdim(left.trim())?, scope.parse_tdim(right.trim())?))
+}
+
+/// Whether an assertion, as it stands in a file, compares a symbol with a division of it.
+fn of_multiples(assertion: &str) -> bool {
+    let words = assertion.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let symbols: Vec<&str> =
+        words.filter(|word| word.starts_with(|c: char| c.is_alphabetic() || c == '_')).collect();
+    let twice = symbols.iter().enumerate().any(|(i, word)| symbols[..i].contains(word));
+    assertion.contains('/') && twice && !assertion.contains(':')
+}
+
+/// Takes the assertions about multiples out of a file's extensions; the rest is tract's.
+pub(crate) fn take_multiples(extensions: &mut Vec<(Identifier, String)>) -> Vec<String> {
+    let mut taken = vec![];
+    extensions.retain(|(kind, rest)| {
+        let stays = kind.0 != "tract_assert" || !of_multiples(rest);
+        if !stays {
+            taken.push(rest.trim().to_string());
+        }
+        stays
+    });
+    taken
+}
+
+/// Adds assertions about multiples to those of a model.
+pub(crate) fn add_multiples(
+    graph: &mut TypedModel,
+    mut multiples: Vec<String>,
+) -> anyhow::Result<()> {
+    if multiples.is_empty() {
+        return Ok(());
+    }
+    if let Some(Property::Text(known)) = property(graph, MULTIPLES)? {
+        multiples.insert(0, known);
+    }
+    for assertion in multiples.iter().flat_map(|text| text.split(';')) {
+        parsed(&graph.symbols, assertion)?;
+    }
+    graph.properties.insert(MULTIPLES.to_string(), tensor0(multiples.join("; ")).into());
+    Ok(())
 }
 
 /// Refuses an assertion, as it stands in a file, by which a symbol equals an expression over
