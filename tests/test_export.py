@@ -191,7 +191,7 @@ class Singled(nn.Module):
 
 class Counting(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + torch.arange(int(x.shape[1]))
+        return x + torch.tensor(list(range(x.shape[1])))
 
 
 class Fixed(nn.Module):
@@ -218,7 +218,7 @@ def exported(module: nn.Module, path: Path, *assertions: str) -> Path:
     [
         (Branching(), ["if x.shape[1] > 9", "S <= 9", "S=10"]),
         (Singled(), ["x.shape[1] == 1", "S != 1", "S=1"]),
-        (Counting(), ["int(x.shape[1])", "{'x': {1: 'S'}}", "9"]),
+        (Counting(), ["range(x.shape[1])", "{'x': {1: 'S'}}", "9"]),
         (Fixed(), ["return x + self.table", "{'x': {1: 'S'}}", "9"]),
     ],
 )

@@ -112,6 +112,30 @@ def test_a_constant_reference_warns_and_another_does_not() -> None:
         check_io(Scaled().eval(), exported(), example())
 
 
+class Padded(nn.Module):
+    """Frames beyond each length, the greatest of which is the number of frames."""
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        beyond = torch.arange(int(lengths.max())) >= lengths[:, None]
+        fits = beyond.shape[1] == x.shape[1]
+        torch._check_with(AssertionError, fits, lambda: "lengths that aren't those of the frames")
+        return x.masked_fill(beyond, 0.0) * 2
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
+def test_lengths_follow_the_size_that_is_the_greatest_of_them(dtype: torch.dtype) -> None:
+    x, lengths = torch.rand(3, 6), torch.tensor([2, 6, 4], dtype=dtype)
+    axes = {"x": {0: "B", 1: "S"}, "lengths": {0: "B"}}
+    model = export(Padded(), x, lengths, dynamic_axes=axes)
+    report = check_io(Padded().eval(), model, (x, lengths))
+    assert not report.refused
+    assert {row.sizes["S"] for row in report.rows} == {1, 6, 7}
+    args, _ = Example(model, (x, lengths), {}).with_lengths({"B": 4, "S": 3}) or ((), {})
+    assert args[1].tolist() == [2, 3, 3, 2]
+    assert args[1].dtype == dtype
+    assert Example(model, (x, lengths - 1), {}).with_lengths({"B": 4, "S": 3}) is None
+
+
 def test_arguments_and_levels_that_do_not_fit_are_refused() -> None:
     model = exported()
     with pytest.raises(RunError, match=r"1 tensors don't fit.*2 inputs"):

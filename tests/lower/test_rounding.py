@@ -37,6 +37,10 @@ ROUNDINGS: dict[str, Callable[[Any], Any]] = {
     "floor(n / 2 + 0.5)": lambda n: math.floor(n / 2 + 0.5),
     "trunc(n / 3)": lambda n: math.trunc(n / 3),
     "trunc((n - 8) / 3)": lambda n: math.trunc((n - 8) / 3),
+    "int(n + 0)": lambda n: int(n + 0),
+    "int(n / 3)": lambda n: int(n / 3),
+    "int((n - 8) / 3)": lambda n: int((n - 8) / 3),
+    "int(n * 0.75)": lambda n: int(n * 0.75),
     "round(n / 2)": lambda n: round(n / 2),  # halves go to the even number
     "round(n / 3)": lambda n: round(n / 3),
     "round(n / 4)": lambda n: round(n / 4),
@@ -67,10 +71,9 @@ def test_roundings_of_sizes(text: str) -> None:
         (lambda n: math.ceil(n**0.5), "not exact"),
         (lambda n: math.floor(math.sqrt(n)), "not exact"),
         (lambda n: 100 // n, "divides by"),
-        (lambda n: int(n * 0.5), "TruncToInt"),
-        (lambda n: int(n) + 0, "needs the size to be 7"),
+        (lambda n: int(n**0.5), "not exact"),
     ],
-    ids=["0.3", "thirds", "root", "sqrt", "divisor", "int of a float", "int"],
+    ids=["0.3", "thirds", "root", "sqrt", "divisor", "int of a root"],
 )
 def test_roundings_that_could_be_wrong_are_refused(
     number: Callable[[Any], Any], words: str

@@ -22,12 +22,16 @@ from torchtract.capture.signature import (
     output_names_of,
     signature_of,
 )
+from torchtract.capture.symbolic_int import modules_of
 from torchtract.capture.trace import Tracer
 from torchtract.errors import CaptureError
 from torchtract.pytrees import register_dataclasses
 from torchtract.sizes import Assertion, allowed, assertions_of
 
 __all__ = ["Capture", "DynamicAxes", "capture"]
+
+#: What torch calls a question about a number that a tensor holds.
+_DATA_DEPENDENT = "data-dependent expression"
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,43 @@ def _traced(
     sizes: Mapping[str, int],
     assertions: Sequence[Assertion],
 ) -> Capture:
-    """The module traced at these sizes, its outputs without names."""
+    """The module traced at these sizes, its outputs without names.
+
+    Where that fails or fixes a size, its `int()` and `float()` may keep symbols.
+    """
+    failure: CaptureError | None = None
+    try:
+        traced = _traced_as_it_is(tracer, names, sizes, assertions)
+        fixing = [guard.line for guard in traced.guards if _fixes_a_number(guard)]
+        if not fixing:
+            return traced
+        line: str | None = fixing[0]
+    except CaptureError as error:
+        failure, line = error, error.source
+    modules = tracer.symbolic_int | modules_of(tracer.model, line)
+    if modules != tracer.symbolic_int:
+        try:
+            return _traced(replace(tracer, symbolic_int=modules), names, sizes, assertions)
+        except CaptureError as error:
+            if _DATA_DEPENDENT in str(failure) and _DATA_DEPENDENT in str(error):
+                raise  # it came further
+    if failure is not None:
+        raise failure from failure.__cause__
+    return traced
+
+
+def _fixes_a_number(guard: Guard) -> bool:
+    """Whether Python code made a number of a size: `S / 2 == 12`."""
+    condition = guard.condition
+    return guard.branch and isinstance(condition, sympy.Eq) and condition.rhs.is_number
+
+
+def _traced_as_it_is(
+    tracer: Tracer,
+    names: Sequence[str],
+    sizes: Mapping[str, int],
+    assertions: Sequence[Assertion],
+) -> Capture:
     with recorded_guards() as guards_of, recorded_questions() as above_zero:
         program = tracer.trace(sizes)
     guards = tuple(guards_of(program))

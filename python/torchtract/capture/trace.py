@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -30,6 +31,7 @@ from torchtract.capture.guards import NOT_THE_USERS, user_line
 from torchtract.capture.modes import modes_left_alone
 from torchtract.capture.signature import known_keywords, known_outputs
 from torchtract.capture.symbolic_calls import REPLACEMENTS
+from torchtract.capture.symbolic_int import symbolic_int
 from torchtract.capture.symbolic_math import symbolic_math
 from torchtract.errors import CaptureError
 from torchtract.module_state import unchanged
@@ -166,6 +168,7 @@ class Tracer:
         may_be_empty: whether symbols may be 0.
         whole: modules that are not traced, and the operator that each call of one becomes.
         calls: of those, in all programs that were traced.
+        symbolic_int: modules whose `int()` and `float()` keep symbols.
     """
 
     model: torch.nn.Module
@@ -176,6 +179,7 @@ class Tracer:
     may_be_empty: bool = False
     whole: Mapping[torch.nn.Module, OpOverload] = field(default_factory=dict)
     calls: list[ModuleCall] = field(default_factory=list)
+    symbolic_int: frozenset[ModuleType] = frozenset()
 
     def trace(self, sizes: Mapping[str, int]) -> ExportedProgram:
         """Export non-strictly, with the inputs brought to these sizes of the symbols.
@@ -226,6 +230,7 @@ class Tracer:
             _zero_and_one(self.may_be_empty),
             _SizesStaySymbolic(),
             symbolic_math(),
+            symbolic_int(self.symbolic_int),
             whole_modules(self.model, self.whole, self.calls, _sizes_stay_symbolic),
             whole_recurrent_layers(),
             known_outputs(self.model),

@@ -48,12 +48,41 @@ class Example:
 
     def at(self, sizes: Mapping[str, int]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and keyword arguments at these sizes."""
+        args, kwargs = pytree.tree_unflatten(self._resized(sizes), self._structure)
+        return args, kwargs
+
+    def with_lengths(
+        self, sizes: Mapping[str, int]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """The same with lengths brought to these sizes too, None where there are none.
+
+        Lengths are integers, the greatest of which is the size of a symbol that is no axis of
+        their own tensor: `[24, 13]` beside 24 frames, the second of them padded from 13 on.
+        """
+        leaves, found = self._resized(sizes), False
+        for i, fact in zip(self._tensors, self._model.inputs, strict=True):
+            greatest = self._greatest(i)
+            symbols = (s for s, n in self.sizes.items() if n == greatest and s not in fact.shape)
+            if (symbol := next(symbols, None)) is not None and leaves[i].numel():
+                found = True
+                top = leaves[i] == leaves[i].max()
+                leaves[i] = leaves[i].clamp(max=sizes[symbol]).where(~top, sizes[symbol])
+        args, kwargs = pytree.tree_unflatten(leaves, self._structure)
+        return (args, kwargs) if found else None
+
+    def _greatest(self, leaf: int) -> int | None:
+        tensor = self._leaves[leaf]
+        whole = not (
+            tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool
+        )
+        return int(tensor.max()) if whole and tensor.numel() else None
+
+    def _resized(self, sizes: Mapping[str, int]) -> list[Any]:
         leaves = list(self._leaves)
         for i, fact in zip(self._tensors, self._model.inputs, strict=True):
             symbolic = {axis: s for axis, s in enumerate(fact.shape) if isinstance(s, str)}
             leaves[i] = resize(leaves[i], {a: evaluate(s, sizes) for a, s in symbolic.items()})
-        args, kwargs = pytree.tree_unflatten(leaves, self._structure)
-        return args, kwargs
+        return leaves
 
     def for_stream(self, symbol: str, length: int) -> dict[str, torch.Tensor]:
         """Inputs by name for a stream: the example's own values at a length of its symbol.

@@ -19,6 +19,9 @@ from torchtract.runtime import Model, Runnable
 
 __all__ = ["IoCheck", "check_io"]
 
+#: What a module raises for sizes that aren't its own.
+_REFUSALS = (RuntimeError, ValueError, IndexError, ArithmeticError, AssertionError)
+
 
 def check_io(
     module: torch.nn.Module,
@@ -33,8 +36,10 @@ def check_io(
 
     Each symbol is tried at the example's size, at the smallest that the assertions allow
     (1 where they say nothing) and at others. Inputs at other sizes are the example's
-    values, cropped or tiled along the symbolic axes. Sizes that PyTorch itself refuses are
-    left out, and reported as such.
+    values, cropped or tiled along the symbolic axes. Where PyTorch refuses these, numbers of
+    an input of integers whose greatest is a symbol's size, such as the lengths of padded
+    rows, are brought to the other size too. Sizes that PyTorch still refuses are left out,
+    and reported as such.
 
     Which operation differs first is known to the check that `export_model_to_nnef` makes,
     since it has the program that the model was made from.
@@ -123,7 +128,7 @@ class IoCheck:
     def _compare_further(self, sizes: dict[str, int], example: Example, runnable: Runnable) -> None:
         try:
             self._compare_at(sizes, example, runnable)
-        except (RuntimeError, ValueError, IndexError, ArithmeticError) as error:
+        except _REFUSALS as error:
             raise CaptureError(
                 f"{_sizes_text(sizes)}: the module itself fails there: {error}; assert sizes at "
                 "which it runs, or check others."
@@ -134,10 +139,9 @@ class IoCheck:
     ) -> None:
         """Compare all outputs at these sizes, which PyTorch may refuse if they are optional."""
         inputs, outputs = ([f.name for f in facts] for facts in (runnable.inputs, runnable.outputs))
-        args, kwargs = example.at(sizes)
         try:
-            trial = Trial.of(self._module, args, kwargs, inputs, outputs, sizes)
-        except (RuntimeError, ValueError, IndexError, ArithmeticError) as error:
+            trial = self._trial(example, sizes, inputs, outputs)
+        except _REFUSALS as error:
             if not optional:
                 raise
             line = f"{_sizes_text(sizes)}: {str(error).partition(chr(10))[0]}"
@@ -153,6 +157,19 @@ class IoCheck:
             )
         for name in outputs:
             self._compare(name, self.trial)
+
+    def _trial(
+        self, example: Example, sizes: dict[str, int], inputs: list[str], outputs: list[str]
+    ) -> Trial:
+        """PyTorch's part, with lengths among the inputs as the sizes need them."""
+        args, kwargs = example.at(sizes)
+        try:
+            return Trial.of(self._module, args, kwargs, inputs, outputs, sizes)
+        except _REFUSALS:
+            adapted = example.with_lengths(sizes)
+            if adapted is None:
+                raise
+        return Trial.of(self._module, *adapted, inputs, outputs, sizes)
 
     def _compare(self, name: str, trial: Trial) -> None:
         actual, expected = np.asarray(trial.actual[name]), trial.expected[name]

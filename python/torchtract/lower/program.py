@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import sympy
 import torch
-from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
+from torch.utils._sympy.symbol import SymT, symbol_is_type
 
 from torchtract.errors import CaptureError
 from torchtract.lower.builder import Builder
 from torchtract.lower.checks import Refusal, require
 from torchtract.lower.counts import settle_counts
 from torchtract.lower.dtypes import datum_type
+from torchtract.lower.granted import Granted, taken_for_granted
 from torchtract.lower.known_numbers import number_in, reads_a_number
 from torchtract.lower.multiples import in_divisions
 from torchtract.lower.pairs import fact_of_pairs, from_pairs, to_pairs
@@ -26,9 +27,9 @@ from torchtract.lower.refused_calls import all_refused, failed, why_none
 from torchtract.lower.registry import lowering_of
 from torchtract.lower.results import why_wrong
 from torchtract.lower.simplify import bounds_over, within
-from torchtract.lower.source import module_path, origin, source_line
+from torchtract.lower.source import module_path, op_name, origin, source_line
 from torchtract.lower.storage import fills_memory
-from torchtract.lower.value import Fact, Size, Value, fact_of, size_of
+from torchtract.lower.value import Fact, Value, fact_of, size_of
 from torchtract.nnef import Graph, Names, check_identifier, identifier, schema
 
 __all__ = ["lower"]
@@ -108,6 +109,7 @@ class _Walk:
         self.names = Names(reserved=self.graph.symbols)
         known = self.bounds, self.multiples.keys()
         self.builder = Builder(self.graph, self.names, symbols, version, *known, random=random)
+        self.granted = Granted(self.builder)
         self.sizes: dict[sympy.Symbol, int] = {}  # at which the program was traced
         self.values: dict[torch.fx.Node, Any] = {}
         self.refusals: dict[tuple[str, str], str] = {}
@@ -201,11 +203,11 @@ class _Walk:
 
     def _call(self, node: torch.fx.Node) -> Any:
         known = node.meta.get("val")
+        if isinstance(known, (int, torch.SymInt)) and reads_a_number(node):
+            self._note_read(node, known)
         if isinstance(known, (int, float, bool)):
             return known
         if isinstance(known, (torch.SymInt, torch.SymFloat, torch.SymBool)):
-            if reads_a_number(node) and isinstance(known, torch.SymInt):
-                self._note_read(node, known)
             expression = self._size(known)
             return size_of(expression) if isinstance(known, torch.SymInt) else expression
         if known is None and not node.users:
@@ -213,7 +215,7 @@ class _Walk:
         if node.target is operator.getitem:
             return self._item(node, *node.args)
         results = self._facts(known)
-        module, name = module_path(node), _op_name(node)
+        module, name = module_path(node), op_name(node)
         self.builder.enter(identifier("_".join(filter(None, [module, name]))), module, results)
         try:
             outputs = self.builder.leave(self._lower(node))
@@ -224,14 +226,19 @@ class _Walk:
             outputs = tuple(_refused(fact) for fact in results)
         return outputs if isinstance(known, (tuple, list)) else outputs[0]
 
-    def _note_read(self, node: torch.fx.Node, symbol: torch.SymInt) -> None:
+    def _note_read(self, node: torch.fx.Node, read: torch.SymInt | int) -> None:
         """Remember what Python code read: an expression of sizes, or a number in a tensor."""
         tensor = node.all_input_nodes[0]
-        source = self.values[tensor]
+        source, symbol = self.values[tensor], getattr(getattr(read, "node", None), "expr", None)
+        own = isinstance(symbol, sympy.Symbol) and symbol_is_type(symbol, SymT.UNBACKED_INT)
         if (number := number_in(tensor, self._size)) is not None:
-            self.twins[symbol.node.expr] = number
+            self.twins |= {symbol: number} if own else {}
         elif source.name != _REFUSED and not source.dtype.is_floating_point:
-            self.builder.note_read(self._size(symbol), source)
+            size = self._size(read) if isinstance(read, torch.SymInt) else sympy.Integer(read)
+            if own:
+                self.builder.note_read(size, source)
+            else:
+                self.granted.note(source, size, self._in_user_terms(str(size)))
 
     def _item(self, node: torch.fx.Node, call: Any, index: Any) -> Any:
         """One of several results. Those that are no tensors, None of a backward's, are left out."""
@@ -248,7 +255,7 @@ class _Walk:
         condition = self.values.get(node.args[0]) if node.args else None  # type: ignore[arg-type]
         if isinstance(condition, sympy.Eq) and any(map(self.builder.is_counted, condition.args)):
             self.refusals[source_line(node), "a shape"] = self._in_user_terms(
-                _taken_for_granted(*condition.args)
+                taken_for_granted(*condition.args)
             )
 
     def _learn(self, results: Sequence[Fact], outputs: Sequence[Value]) -> None:
@@ -258,7 +265,7 @@ class _Walk:
                 if isinstance(size, sympy.Symbol) and size not in self.symbols and size != known:
                     self.twins[size] = sympy.sympify(known)
                 elif self.builder.is_counted(known) and not self.builder.is_counted(size):
-                    raise Refusal(_taken_for_granted(known, size))
+                    raise Refusal(taken_for_granted(known, size))
 
     def _facts(self, known: Any) -> tuple[Fact, ...]:
         values = known if isinstance(known, (tuple, list)) else [known]
@@ -349,6 +356,7 @@ class _Walk:
             pairs = self._output(to_pairs(self.builder, value.real, value.imag))
             self.complex.append(pairs)
             return pairs
+        value = self.granted.checked(value)
         plain = value.literal is None and value.name not in (
             *self.graph.inputs,
             *self.graph.outputs,
@@ -387,12 +395,3 @@ def _refused(fact: Fact) -> Value:
     """Something for the walk to go on with after a refusal."""
     real = Value(fact.dtype.to_real(), fact.shape, _REFUSED)
     return Value(fact.dtype, fact.shape, _REFUSED, imag=real if fact.dtype.is_complex else None)
-
-
-def _taken_for_granted(count: Size, other: Size) -> str:
-    return f"PyTorch takes for granted that {count} is {other}, and that depends on the data"
-
-
-def _op_name(node: torch.fx.Node) -> str:
-    target = node.target
-    return target._opname if isinstance(target, OpOverload) else str(node.name)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._ops import OpOverload
 
-__all__ = ["called", "file_line", "line_in", "module_path", "origin", "source_line"]
+__all__ = ["called", "file_line", "line_in", "module_path", "op_name", "origin", "source_line"]
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
 # Of torch, and not of torchvision, and code that torch generates, `<eval_with_key>.5`.
@@ -46,6 +47,12 @@ def called(node: torch.fx.Node) -> str:
     """The operator of a node: `aten.add.Tensor`, or the name of a function of torch's own."""
     target: Any = node.target
     return target.__name__ if inspect.isroutine(target) else str(target)
+
+
+def op_name(node: torch.fx.Node) -> str:
+    """The name of an operator without its overload: `add` of `aten.add.Tensor`."""
+    target = node.target
+    return target._opname if isinstance(target, OpOverload) else str(node.name)
 
 
 def origin(node: torch.fx.Node) -> str:
