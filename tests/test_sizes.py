@@ -94,7 +94,8 @@ def test_an_empty_example_cannot_grow() -> None:
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("S % 8 == 0", "S - 8 * (S / 8) == 0"),
+        ("S % 8 == 0", "8 * (S / 8) == S"),
+        ("S % 8 < 1", "S - 8 * (S / 8) < 1"),
         ("S + P % 4 <= 2 * S", "S + (P - 4 * (P / 4)) <= 2 * S"),
         ("8 * (S / 8) == S", "8 * (S / 8) == S"),
     ],

@@ -109,7 +109,18 @@ class Assertion:
 
 
 class _Remainders(ast.NodeTransformer):
-    """Says `S % 8` as `S - 8 * (S / 8)`, which tract reads."""
+    """Says `S % 8` as `S - 8 * (S / 8)`, and `S % 8 == 0` as `8 * (S / 8) == S`, as tract reads."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        match node:
+            case ast.Compare(
+                left=ast.BinOp(left=size, op=ast.Mod(), right=ast.Constant() as number),
+                ops=[ast.Eq()],
+                comparators=[ast.Constant(value=0)],
+            ):
+                whole = ast.BinOp(number, ast.Mult(), ast.BinOp(size, ast.Div(), number))
+                node = ast.Compare(whole, node.ops, [size])
+        return self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)

@@ -11,6 +11,7 @@ from torch.utils._sympy.functions import FloorDiv, Mod
 
 from harness import export, export_and_compare
 from lower.ops.inputs import uniform
+from torchtract import check_io
 from torchtract.errors import CaptureError, SymbolError, UnsupportedOpError
 from torchtract.lower.multiples import divisors_of
 
@@ -44,7 +45,16 @@ def test_both_sides_of_an_image() -> None:
         dynamic_axes={"x0": {2: "H", 3: "W"}},
         sizes=[{"H": 2, "W": 10}, {"H": 20, "W": 4}],
     )
-    assert set(model.assertions) == {"2*(H)/2 == H", "2*(W)/2 == W"}
+    assert set(model.assertions) == {"2*(H/2) == H", "2*(W/2) == W"}
+
+
+def test_a_check_tries_multiples_alone() -> None:
+    module, x = torch.nn.PixelUnshuffle(2).eval(), uniform(2, 3, 8, 6)
+    model = export(module, x, dynamic_axes={"input": {2: "H", 3: "W"}})
+    report = check_io(module, model, x)
+    assert not report.refused
+    assert {(row.sizes["H"] % 2, row.sizes["W"] % 2) for row in report.rows} == {(0, 0)}
+    assert len({row.sizes["H"] for row in report.rows}) > 1
 
 
 def test_elements_that_only_some_sizes_allow_are_refused_with_the_users_symbols() -> None:

@@ -320,8 +320,7 @@ CASES = (*_MODELS, *TRANSFORMS)
 
 #: Models that are refused, and a part of the message that says why.
 REFUSED: Mapping[str, str] = {
-    "Conformer": "data-dependent",  # a mask as long as the longest of the lengths
-    "Emformer": "data-dependent",
+    "Emformer": "data-dependent",  # a loop over segments
     "Emformer, a segment of a stream": "data-dependent",
     "emformer_rnnt_base, transcriber": "data-dependent",
     "Tacotron2, encoder": "packed sequence",

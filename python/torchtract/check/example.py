@@ -134,11 +134,12 @@ class Example:
     def _choices(self, symbol: str) -> list[int]:
         own = self.sizes[symbol]
         # Without a lower bound from the user, an empty axis is not expected to work.
-        bounded = not self._allowed({symbol: -1})
+        bounded = not self._allowed({symbol: -max(own, 1)})
         smallest = next(
             (n for n in range(0 if bounded else 1, own) if self._allowed({symbol: n})), own
         )
-        wanted = dict.fromkeys([smallest, own, own + 1, own + 2, max(own - 1, smallest)])
+        near = [own + 1, own + 2, max(own - 1, smallest)]
+        wanted = dict.fromkeys([smallest, own, *near, 2 * own])
         return [n for n in wanted if self._allowed({symbol: n})][:_SIZES_PER_SYMBOL]
 
     def _allowed(self, sizes: Mapping[str, int]) -> bool:

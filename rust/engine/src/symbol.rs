@@ -9,6 +9,7 @@ use tract_core::prelude::{
 };
 use tract_nnef::ast::Identifier;
 
+use crate::fact::text;
 use crate::graph::{Property, property};
 use crate::{Error, Stage};
 
@@ -59,7 +60,7 @@ pub(crate) fn check_assertions(
     values: &SymbolValues,
 ) -> anyhow::Result<()> {
     let broken = match assertions.iter().find(|a| a.check(values) == Some(false)) {
-        Some(assertion) => assertion.to_string(),
+        Some(assertion) => assertion_text(assertion),
         None if scope.guess_scenario(values).is_err() => {
             format!("one of {}", scenarios(scope, |_| true).join(", "))
         }
@@ -156,12 +157,25 @@ pub(crate) fn check_definition(assertion: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An assertion in words that tract reads as the same: see [`text`].
+fn assertion_text(assertion: &Assertion) -> String {
+    let (left, sign, right) = match assertion {
+        Assertion::Eq(left, right) => (left, "==", right),
+        Assertion::LT(left, right) => (left, "<", right),
+        Assertion::GT(left, right) => (left, ">", right),
+        Assertion::LTE(left, right) => (left, "<=", right),
+        Assertion::GTE(left, right) => (left, ">=", right),
+    };
+    format!("{} {sign} {}", text(left), text(right))
+}
+
 /// The scenarios' assertions that pass `filter`, such as `tg: S == 1`.
 fn scenarios(scope: &SymbolScope, filter: impl Fn(&Assertion) -> bool) -> Vec<String> {
     let named = scope.all_scenarios().into_iter();
     named
         .flat_map(|(name, assertions)| {
-            let told = assertions.into_iter().filter(&filter).map(|a| format!("{name}: {a}"));
+            let told = assertions.into_iter().filter(&filter);
+            let told = told.map(|a| format!("{name}: {}", assertion_text(&a)));
             told.collect::<Vec<_>>()
         })
         .collect()
@@ -190,7 +204,7 @@ pub(crate) fn assertions(
 ) -> Vec<String> {
     let concerned =
         |a: &Assertion| symbols_of(a).iter().any(|symbol| symbols.contains(&symbol.to_string()));
-    let always = all.iter().filter(|a| concerned(a)).map(ToString::to_string);
+    let always = all.iter().filter(|a| concerned(a)).map(assertion_text);
     always.chain(scenarios(scope, concerned)).collect()
 }
 

@@ -122,7 +122,7 @@ fn a_size_that_must_be_a_multiple_is_held_to_it() {
             y = reshape(even, shape = [S / 2, 2]);
         }",
     );
-    assert_eq!(model.assertions(), ["2*(S)/2 == S"]);
+    assert_eq!(model.assertions(), ["2*(S/2) == S"]);
     assert_eq!(set(&model, "S", 3).unwrap_err().stage, Stage::Symbol);
     let runnable = set(&model, "S", 4).unwrap().compile(ONE_THREAD).unwrap();
     assert_eq!(runnable.outputs()[0].to_string(), "y: 2,2,F32");

@@ -14,6 +14,7 @@ use tract_core::prelude::{IntoArcTensor, OutletId, Tensor, TypedModel, tensor0, 
 use super::translate::layer;
 use super::writable::{WRITER, prepare};
 use super::{PulsedModel, StreamAxis};
+use crate::fact::text;
 use crate::guard::guarded;
 use crate::load::load_bytes;
 use crate::{Error, Model, Result, Stage};
@@ -105,7 +106,7 @@ impl PulsedModel {
         };
         let lengths = |axes: &[Option<StreamAxis>]| {
             let told = |axis: &Option<StreamAxis>| {
-                axis.as_ref().map_or(String::new(), |axis| axis.length.to_string())
+                axis.as_ref().map_or(String::new(), |axis| text(&axis.length))
             };
             tensor1(&axes.iter().map(told).collect::<Vec<_>>())
         };
