@@ -230,7 +230,7 @@ class Tracer:
             _zero_and_one(self.may_be_empty),
             _SizesStaySymbolic(),
             symbolic_math(),
-            symbolic_int(self.symbolic_int),
+            symbolic_int({*self.symbolic_int, torch.nn.modules.rnn}),
             whole_modules(self.model, self.whole, self.calls, _sizes_stay_symbolic),
             whole_recurrent_layers(),
             known_outputs(self.model),

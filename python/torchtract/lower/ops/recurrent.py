@@ -19,7 +19,7 @@ from torchtract.lower.dtypes import datum_type
 from torchtract.lower.ops.half_precision import computed_in_float32
 from torchtract.lower.ops.matmul import linear
 from torchtract.lower.registry import lowers
-from torchtract.lower.value import Fact, Value
+from torchtract.lower.value import Fact, Size, Value
 from torchtract.nnef import schema
 
 aten = torch.ops.aten
@@ -51,17 +51,27 @@ class _Step:
         states: names of the states; `_next` is added to the results'.
         body: the fragment's lines.
         full: further tensors, the same in each step.
+        within: where a sequence has not ended yet, [T, B, 1]: elsewhere the states stay.
     """
 
     gates: Value
     states: tuple[str, ...]
     body: list[str]
     full: dict[str, Value] = field(default_factory=dict)
+    within: Value | None = None
+
+    @property
+    def results(self) -> list[str]:
+        """The states after the step."""
+        return [f"{state}_{'next' if self.within is None else 'kept'}" for state in self.states]
 
     def fragment(self, b: Builder, cell: str) -> str:
         """The fragment's name."""
-        results = [f"{state}_next" for state in self.states]
-        return _fragment(b, f"{cell}_step", ["x", *self.states, *self.full], results, self.body)
+        parameters, body = ["x", *self.states, *self.full], self.body
+        if self.within is not None:
+            parameters = ["within", *parameters]
+            body = body + [f"{s}_kept = select(within, {s}_next, {s})" for s in self.states]
+        return _fragment(b, f"{cell}_step", parameters, self.results, body)
 
 
 def _fragment(
@@ -203,20 +213,28 @@ def _scan(
     """
     swapped = [1, 0, 2] if time == 1 else [0, 1, 2]
     initial = [b.transpose(state, swapped) for state in states]
-    results = [f"{state}_next" for state in step.states]
+    results = step.results
+    within = [] if step.within is None else [("within", step.within, time, direction)]
     sequence = initial[0].of(shape=[*step.gates.shape[:2], initial[0].shape[2]])
     y, *last = b.emit_many(
         "tract_core_scan",
         results=[sequence, *initial],
         outputs_as_list=True,
         body=step.fragment(b, cell),
-        scan=[("x", step.gates, time, direction)],
+        scan=[("x", step.gates, time, direction), *within],
         full=list(step.full.items()),
         state=list(zip(step.states, initial, results, strict=True)),
         output=[(results[0], "full", time, direction), *((r, "last", time, 1) for r in results)],
         reset_every_turn=1 if _depends_on_inputs(b, initial) else None,
     )
     return y, *(b.transpose(state, swapped) for state in last)
+
+
+def _within(b: Builder, lengths: Value, frames: Size) -> Value:
+    """Where sequences of these lengths have not ended yet: [T, B, 1]."""
+    times = b.unsqueeze(b.range(0, frames, 1, frames), [1, 2])
+    lengths = b.unsqueeze(b.cast(lengths, torch.int64), [0, 2])
+    return b.binary("lt", times, lengths, torch.bool)
 
 
 def _depends_on_inputs(b: Builder, values: Sequence[Value]) -> bool:
@@ -245,25 +263,51 @@ def _layers_of(cell: str) -> Callable[..., tuple[Value, ...]]:
         train: bool,
         bidirectional: bool,
         batch_first: bool,
+        lengths: Value | None = None,
     ) -> tuple[Value, ...]:
-        """lstm.input(Tensor input, Tensor[] hx, Tensor[] params, bool has_biases, ...)"""
+        """lstm(Tensor input, Tensor[] hx, Tensor[] params, ..., Tensor? lengths=None)"""
         require(not (train and dropout), "it drops elements out at random")
         first = hx if isinstance(hx, list) else [hx]
         directions = (1, -1) if bidirectional else (1,)
         weights = list(_weights(params, has_biases, num_layers * len(directions)))
         last: list[list[Value]] = []
+        within = None if lengths is None else _within(b, lengths, x.shape[0])
         for layer in range(num_layers):
             sequences = []
             for k, direction in enumerate(directions, layer * len(directions)):
                 states = [b.slice(state, 0, k, k + 1) for state in first]
-                step = _STEPS[cell](b, x, weights[k])
+                step = replace(_STEPS[cell](b, x, weights[k]), within=within)
                 y, *ends = _scan(b, cell, step, states, int(batch_first), direction)
                 sequences.append(y)
                 last.append(ends)
             x = b.concat(sequences, 2)
+            x = x if within is None else b.where(within, x, b.scalar(0, x.dtype))
         return x, *(b.concat(states, 0) for states in zip(*last, strict=True))
 
     return layers
+
+
+def _layers_of_equal_lengths(cell: str) -> Callable[..., tuple[Value, ...]]:
+    layers = _layers_of(cell)
+
+    def equal(
+        b: Builder,
+        x: Value,
+        hx: Value | list[Value],
+        params: list[Value],
+        has_biases: bool,
+        num_layers: int,
+        dropout: float,
+        train: bool,
+        bidirectional: bool,
+        batch_first: bool,
+    ) -> tuple[Value, ...]:
+        """lstm.input(Tensor input, Tensor[] hx, Tensor[] params, bool has_biases, ...)"""
+        settings = {"dropout": dropout, "train": train, "bidirectional": bidirectional}
+        settings |= {"has_biases": has_biases, "num_layers": num_layers}
+        return layers(b, x=x, hx=hx, params=params, batch_first=batch_first, **settings)
+
+    return equal
 
 
 # Cells: steps by themselves.
@@ -291,5 +335,6 @@ def _cell_of(cell: str) -> Callable[..., tuple[Value, ...]]:
 
 
 for _name in _STEPS:
-    lowers(getattr(torchtract, _name).default, getattr(aten, _name).input)(_layers_of(_name))
+    lowers(getattr(torchtract, _name).default)(_layers_of(_name))
+    lowers(getattr(aten, _name).input)(_layers_of_equal_lengths(_name))
     lowers(getattr(aten, f"{_name}_cell").default)(_cell_of(_name))
