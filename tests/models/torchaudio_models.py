@@ -319,7 +319,37 @@ _MODELS = (
     _case("squim_objective_base", library.squim_objective_base, ("B", "S"), _SAMPLES),
 )
 
-CASES = (*_MODELS, *TRANSFORMS)
+#: Models that loop over their frames in Python, or pad by what is left of them.
+_OF_FIXED_LENGTH: Mapping[str, Mapping[str, int]] = {
+    "Emformer": {"T": 24},
+    "emformer_rnnt_base, transcriber": {"T": 24},
+    "RNNT, predictor": {"U": 4},
+    "hdemucs_low": {"S": 20000},
+}
+
+
+def _of_fixed_length(case: ModelCase) -> ModelCase:
+    """With the batch alone free."""
+    fixed = _OF_FIXED_LENGTH[case.name]
+    symbol, size = next(iter(fixed.items()))
+    return replace(
+        case,
+        name=f"{case.name}, {symbol} = {size}",
+        inputs=partial(case.inputs, **fixed),
+        dynamic_axes={
+            name: {axis: s for axis, s in axes.items() if s != symbol}
+            for name, axes in case.dynamic_axes.items()
+        },
+        traced={"B": 2},
+        sizes=({"B": 1}, {"B": 3}),
+    )
+
+
+CASES = (
+    *_MODELS,
+    *(_of_fixed_length(case) for case in _MODELS if case.name in _OF_FIXED_LENGTH),
+    *TRANSFORMS,
+)
 
 #: Models that are refused, and a part of the message that says why.
 REFUSED: Mapping[str, str] = {
