@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,10 +37,9 @@ def check_io(
 
     Each symbol is tried at the example's size, at the smallest that the assertions allow
     (1 where they say nothing) and at others. Inputs at other sizes are the example's
-    values, cropped or tiled along the symbolic axes. Where PyTorch refuses these, numbers of
-    an input of integers whose greatest is a symbol's size, such as the lengths of padded
-    rows, are brought to the other size too. Sizes that PyTorch still refuses are left out,
-    and reported as such.
+    values, cropped or tiled along the symbolic axes. An input of integers whose greatest is
+    a symbol's size, such as the lengths of padded rows, is brought to the other size too,
+    where PyTorch takes that. Sizes that PyTorch refuses are left out, and reported as such.
 
     Which operation differs first is known to the check that `export_model_to_nnef` makes,
     since it has the program that the model was made from.
@@ -162,14 +162,11 @@ class IoCheck:
         self, example: Example, sizes: dict[str, int], inputs: list[str], outputs: list[str]
     ) -> Trial:
         """PyTorch's part, with lengths among the inputs as the sizes need them."""
-        args, kwargs = example.at(sizes)
-        try:
-            return Trial.of(self._module, args, kwargs, inputs, outputs, sizes)
-        except _REFUSALS:
-            adapted = example.with_lengths(sizes)
-            if adapted is None:
-                raise
-        return Trial.of(self._module, *adapted, inputs, outputs, sizes)
+        adapted = example.with_lengths(sizes)
+        if adapted is not None:
+            with contextlib.suppress(*_REFUSALS):
+                return Trial.of(self._module, *adapted, inputs, outputs, sizes)
+        return Trial.of(self._module, *example.at(sizes), inputs, outputs, sizes)
 
     def _compare(self, name: str, trial: Trial) -> None:
         actual, expected = np.asarray(trial.actual[name]), trial.expected[name]

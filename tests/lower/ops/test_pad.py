@@ -10,9 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness import export, export_and_compare
+from harness import export_and_compare
 from lower.ops.inputs import integers, uniform
-from torchtract.errors import UnsupportedOpError
 
 AXES = {"x0": {0: "B", 2: "S"}}
 SIZES = [{"B": 1, "S": 6}, {"B": 2, "S": 12}]
@@ -127,12 +126,30 @@ def test_crop_by_symbolic_amounts() -> None:
     )
 
 
-def test_reflection_by_symbolic_amounts_is_refused() -> None:
-    def pad(x: torch.Tensor) -> torch.Tensor:
-        return F.pad(x, [x.shape[0], 0], "replicate")
+@pytest.mark.parametrize("mode", ["reflect", "replicate"])
+def test_its_own_elements_by_symbolic_amounts(mode: str) -> None:
+    def pad(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        batch, length = x.shape[0], x.shape[2]
+        whole = F.pad(x, [1, -length % 4], mode)
+        return whole, F.pad(x, [length - 1, batch], mode), F.pad(x, [-batch, 2], mode)
 
-    with pytest.raises(UnsupportedOpError, match="adds in fixed numbers"):
-        export(pad, uniform(3, 4, 9), dynamic_axes=AXES)
+    sizes = [{"B": 1, "S": 6}, {"B": 2, "S": 12}, {"B": 4, "S": 9}, {"B": 3, "S": 1025}]
+    asserted = [*ASSERTED, "tract_assert S >= B + 3"]
+    export_and_compare(
+        pad, uniform(3, 4, 9), dynamic_axes=AXES, sizes=sizes, custom_extensions=asserted
+    )
+
+
+def test_both_axes_of_an_image_by_what_is_left_of_them() -> None:
+    def pad(x: torch.Tensor) -> torch.Tensor:
+        return F.pad(x, [2, -x.shape[3] % 8, 0, -x.shape[2] % 8], "reflect")
+
+    axes = {"x0": {2: "H", 3: "W"}}
+    sizes = [{"H": 8, "W": 21}, {"H": 33, "W": 16}]
+    asserted = ["tract_assert H >= 8", "tract_assert W >= 8"]
+    export_and_compare(
+        pad, uniform(2, 3, 11, 13), dynamic_axes=axes, sizes=sizes, custom_extensions=asserted
+    )
 
 
 def test_circular_padding_of_nothing() -> None:

@@ -8,7 +8,7 @@ import sympy
 import torch
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import Refusal, static_int
+from torchtract.lower.checks import Refusal
 from torchtract.lower.registry import lowers
 from torchtract.lower.simplify import is_nonnegative
 from torchtract.lower.value import Size, Value, size_of
@@ -95,10 +95,29 @@ def _per_axis(x: Value, pad: Sequence[Size]) -> list[tuple[Size, Size]]:
 
 def _continued(b: Builder, x: Value, pad: Sequence[Size], border: str) -> Value:
     """Padded with the tensor's own elements. Negative padding crops what comes out."""
-    why = f"its padding, which tract adds in fixed numbers where it is {border},"
-    pads = [(static_int(p, why), static_int(q, why)) for p, q in _per_axis(x, pad)]
-    added = [(max(0, begin), max(0, end)) for begin, end in pads]
-    return _cropped(b, padded(b, x, added, border), pads)
+    pads = _per_axis(x, pad)
+    fixed = [(p, q) if isinstance(p, int) and isinstance(q, int) else (0, 0) for p, q in pads]
+    added = [(max(0, begin), max(0, end)) for begin, end in fixed]
+    x = _cropped(b, padded(b, x, added, border), fixed)
+    for axis, (begin, end) in enumerate(pads):
+        if (begin, end) != fixed[axis]:  # tract adds fixed numbers of elements
+            x = _picked(b, x, axis, begin, end, border)
+    return x
+
+
+def _picked(b: Builder, x: Value, axis: int, begin: Size, end: Size, border: str) -> Value:
+    """Padded along an axis by elements whose positions are computed."""
+    size = x.shape[axis]
+    count = size_of(size + sympy.sympify(begin) + end)
+    last, zero = b.scalar(size - 1, torch.int64), b.scalar(0, torch.int64)
+    place = b.binary("sub", b.range(0, count, 1, count), b.scalar(begin, torch.int64))
+    if border == "reflect":
+        from_last = b.binary("sub", last, b.emit("abs", place, like=place))
+        place = b.binary("sub", last, b.emit("abs", from_last, like=place))
+    else:
+        place = b.binary("max", b.binary("min", place, last), zero)
+    like = x.of(shape=[*x.shape[:axis], count, *x.shape[axis + 1 :]])
+    return b.emit("tract_core_gather", x, place, axis=axis, like=like)
 
 
 def _circular(b: Builder, x: Value, pads: Sequence[tuple[Size, Size]]) -> Value:
