@@ -199,8 +199,13 @@ def _lowered_at_all_sizes(captured: Capture, target: TractNNEF, extensions: list
     graph = lowered.graph
     _check_random(graph, target)
 
+    answers: dict[frozenset[tuple[str, int]], bool | None] = {}
+
     def same_program(sizes: Mapping[str, int]) -> bool | None:
-        return _gives_same_graph(captured, sizes, graph, target, assertions)
+        key = frozenset(sizes.items())
+        if key not in answers:  # many questions are about the same sizes, and tracing takes time
+            answers[key] = _gives_same_graph(captured, sizes, graph, target, assertions)
+        return answers[key]
 
     def same_there(sizes: Mapping[str, int]) -> bool:
         only = [Assertion.parse(f"{symbol} == {size}") for symbol, size in sizes.items()]

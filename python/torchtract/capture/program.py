@@ -119,9 +119,14 @@ def capture(
     inputs = dict(zip(names, positions, strict=True))
     may_be_empty, whole = _may_be_empty(sizes, promises), whole_of(model)
     tracer = Tracer(model, leaves, structure, inputs, axes, may_be_empty, whole)
-    traced = traced_where_sizes_differ(
-        lambda sizes: _traced(tracer, names, sizes, promises), sizes, tensors, axes, promises
-    )
+
+    def trace(sizes: Mapping[str, int]) -> Capture:
+        nonlocal tracer
+        found = _traced(tracer, names, sizes, promises)
+        tracer = found.tracer  # with what it learnt
+        return found
+
+    traced = traced_where_sizes_differ(trace, sizes, tensors, axes, promises)
     outputs = output_names_of(
         traced.program, output_names, taken=[*names, *traced.symbols.values()]
     )

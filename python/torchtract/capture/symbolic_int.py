@@ -69,24 +69,17 @@ def symbolic_int(modules: Iterable[ModuleType]) -> Iterator[None]:
 
 
 def modules_of(model: torch.nn.Module, line: str | None) -> frozenset[ModuleType]:
-    """The modules that define a model's classes, and the one that holds a line, if they call these.
+    """The modules to which a line belongs that calls one of these.
 
     Args:
-        model: the module.
+        model: whose classes' modules they are where the line is in no file, as in a notebook.
         line: `file:line: code` of the user's.
     """
-    file = (line or "").partition(":")[0]
+    file, _, rest = (line or "").partition(":")
+    number, _, _ = rest.partition(":")
+    if not number.isdecimal() or not _CALL.search(linecache.getline(file, int(number))):
+        return frozenset()
+    loaded = list(sys.modules.items())
+    found = [m for _, m in loaded if getattr(m, "__file__", None) == file]
     names = {type(module).__module__ for module in model.modules()}
-    found = (
-        module
-        for name, module in list(sys.modules.items())
-        if (name in names or (file and getattr(module, "__file__", None) == file))
-        and name.partition(".")[0] not in ("torch", "builtins")
-    )
-    return frozenset(module for module in found if _calls(module))
-
-
-def _calls(module: ModuleType) -> bool:
-    """Whether the text of a module calls one of these, as far as it is known."""
-    lines = linecache.getlines(vars(module).get("__file__") or "")
-    return not lines or any(_CALL.search(line) for line in lines)
+    return frozenset(found or [m for name, m in loaded if name in names and name != "builtins"])
