@@ -94,6 +94,40 @@ def _linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None, **where: A
     return torch.where(behind, last - step * (last_place - n), first + step * n)
 
 
+def _istft(
+    x: Tensor,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: Tensor | None = None,
+    center: bool = True,
+    normalized: bool = False,
+    onesided: bool | None = None,
+    length: Any = None,
+    return_complex: bool = False,
+) -> Any:
+    if not isinstance(length, SymInt) or return_complex or onesided is False:
+        return NotImplemented
+    win_length = n_fft if win_length is None else win_length
+    hop = n_fft // 4 if hop_length is None else hop_length
+    window = x.real.new_ones(win_length) if window is None else window
+    left = (n_fft - win_length) // 2
+    window = F.pad(window, (left, n_fft - win_length - left))
+    norm = "ortho" if normalized else "backward"
+    frames = torch.fft.irfft(x.transpose(-1, -2), n_fft, norm=norm) * window
+    start = n_fft // 2 if center else 0
+    count = frames.shape[-2]
+
+    def overlapped(frames: Tensor, beyond: float) -> Tensor:
+        """Frames [..., T, n_fft] added up, and what is behind the last: [..., length]."""
+        sizes = [*frames.shape[:-2], n_fft + hop * (count - 1)]
+        y = torch.ops.aten.unfold_backward(frames, sizes, frames.dim() - 2, n_fft, hop)
+        rest = y.new_full([*frames.shape[:-2], length], beyond)
+        return torch.cat([y, rest], -1)[..., start : start + length]
+
+    return overlapped(frames, 0.0) / overlapped(window.square().expand(count, n_fft), 1.0)
+
+
 def _tensor_split(x: Tensor, indices_or_sections: Any = None, dim: int = 0, **named: Any) -> Any:
     size, count = x.shape[dim], named.get("sections", indices_or_sections)
     if not isinstance(size, SymInt) or not isinstance(count, int):
@@ -211,6 +245,8 @@ REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     F.avg_pool3d: _avg_pool,
     F.adaptive_avg_pool1d: _adaptive_avg_pool1d,
     torch.linspace: _linspace,
+    torch.istft: _istft,
+    torch.Tensor.istft: _istft,
     torch.combinations: _combinations,
     torch.narrow: _narrow,
     torch.Tensor.narrow: _narrow,
