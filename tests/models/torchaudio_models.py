@@ -361,6 +361,6 @@ REFUSED: Mapping[str, str] = {
     # Padded to whole strides where they aren't, and the rest is cut off.
     "ConvTasNet": "promise the condition",
     "conv_tasnet_base": "promise the condition",
-    **dict.fromkeys(("hdemucs_low", "hdemucs_medium", "hdemucs_high"), "not a fixed number"),
+    **dict.fromkeys(("hdemucs_low", "hdemucs_medium", "hdemucs_high"), "runs other code"),
     **REFUSED_TRANSFORMS,
 }

@@ -64,8 +64,7 @@ REFUSED: Mapping[str, str] = {
     "PegasusXModel": "runs other code",
     "SEWModel": "runs other code",
     "SEWDModel": "runs other code",
-    # Paddings by reflection whose width depends on the size; a tensor of bfloat16.
-    "Swin2SRModel": "not a fixed number",
+    # A tensor of bfloat16.
     "FalconModel, with ALiBi": "no element type for torch.bfloat16",
     # A loop over images; sizes found by tensors.
     "SuperPointForKeypointDetection": "can't stay symbolic",

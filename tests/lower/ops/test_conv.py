@@ -193,3 +193,34 @@ def test_conv_transpose_without_batch() -> None:
     export_and_compare(
         module, uniform(4, 13), dynamic_axes={"input": {1: "S"}}, sizes=[{"S": 1}, {"S": 20}]
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.int64])
+def test_as_many_groups_as_a_symbol_says(dtype: torch.dtype) -> None:
+    """As in torchaudio's `ComputeDeltas`, which filters the rows of all spectra alike."""
+
+    def deltas(x: torch.Tensor) -> Any:
+        rows = x.reshape(1, -1, x.shape[2])
+        kernel = torch.arange(-2, 3).to(x.dtype).repeat(rows.shape[1], 1, 1)
+        y = F.conv1d(rows, kernel, padding=1, dilation=2, groups=rows.shape[1])
+        return y.reshape(x.shape[0], x.shape[1], -1)
+
+    x = (
+        uniform(3, 4, 11).to(dtype)
+        if dtype.is_floating_point
+        else integers(3, 4, 11, low=-9, high=9)
+    )
+    sizes = [{"B": 1, "S": 7}, {"B": 2, "S": 30}]
+    export_and_compare(deltas, x, dynamic_axes={"x0": {0: "B", 2: "S"}}, sizes=sizes)
+
+
+def test_as_many_groups_over_two_axes() -> None:
+    def blurred(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        channels = x.shape[0]
+        return F.conv2d(x, weight, bias, padding=(1, 2), groups=channels)
+
+    args = uniform(5, 7, 8), uniform(5, 1, 3, 2, seed=1), uniform(5, seed=2)
+    axes = {"x0": {0: "C", 2: "W"}, "x1": {0: "C"}, "x2": {0: "C"}}
+    export_and_compare(
+        blurred, *args, dynamic_axes=axes, sizes=[{"C": 1, "W": 2}, {"C": 9, "W": 5}]
+    )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from functools import reduce
+
 import torch
 
 from torchtract.lower.builder import Builder
-from torchtract.lower.checks import static_shape
+from torchtract.lower.checks import require, static_shape
 from torchtract.lower.limbs import summed_exactly
 from torchtract.lower.ops.pad import padded
 from torchtract.lower.registry import lowers
 from torchtract.lower.spatial import batched, per_axis, unbatched
-from torchtract.lower.value import Value
+from torchtract.lower.value import Size, Value, size_of
 
 aten = torch.ops.aten
 
@@ -121,6 +124,8 @@ def _convolve(
     groups: int,
 ) -> Value:
     """A convolution of NNEF. Weights are `[out, in/groups, ...]`, for `deconv` too."""
+    if op == "conv" and not isinstance(groups, int) and _is_depthwise(weight, groups):
+        return _depthwise(b, x, weight, bias, pads, stride, dilation)
     static_shape(weight.shape, "its weight")
     if x.dtype == torch.float16:  # tract would add up in half precision
         x_, weight = b.cast(x, torch.float32), b.cast(weight, torch.float32)
@@ -165,6 +170,50 @@ def _floating(
         groups=groups,
     )
     return unbatched(b, y)
+
+
+def _is_depthwise(weight: Value, groups: Size) -> bool:
+    return weight.shape[0] == groups and weight.shape[1] == 1
+
+
+def _depthwise(
+    b: Builder,
+    x: Value,
+    weight: Value,
+    bias: Value | None,
+    pads: list[tuple[int, int]],
+    stride: list[int],
+    dilation: list[int],
+) -> Value:
+    """A convolution of each channel by itself, where a symbol says how many there are.
+
+    tract's has a number of groups, so this adds up what each position of the kernel gives.
+    """
+    spatial = weight.rank - 2
+    kernel = static_shape(weight.shape[2:], "its kernel")
+    apart = per_axis(dilation, spatial, "its dilation")
+    require(per_axis(stride, spatial, "its stride") == [1] * spatial, "its stride is not 1")
+    exact = torch.float32 if x.dtype == torch.float16 else x.dtype
+    x, weight = b.cast(x, exact), b.cast(weight, exact)
+    x = padded(b, batched(b, x, spatial), [(0, 0), (0, 0), *pads])
+    sizes = [x.shape[2 + a] - apart[a] * (k - 1) for a, k in enumerate(kernel)]
+    require(0 not in kernel, "its kernel holds nothing")
+    weight = b.transpose(weight, [1, 0, *range(2, weight.rank)])
+
+    def product(position: tuple[int, ...]) -> Value:
+        part, factor = x, weight
+        for axis, place in enumerate(position, 2):
+            begin = place * apart[axis - 2]
+            part = b.slice(part, axis, begin, size_of(begin + sizes[axis - 2]))
+            factor = b.slice(factor, axis, place, place + 1)
+        return b.binary("mul", part, factor)
+
+    products = map(product, itertools.product(*map(range, kernel)))
+    y = reduce(lambda total, each: b.binary("add", total, each), products)
+    if bias is not None:
+        bias = b.cast(bias, y.dtype)
+        y = b.binary("add", y, b.unsqueeze(bias, list(range(1, spatial + 1))))
+    return b.cast(unbatched(b, y), b.result.dtype)
 
 
 def _transposed(b: Builder, weight: Value, groups: int) -> Value:
