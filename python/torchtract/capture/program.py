@@ -146,7 +146,7 @@ def _traced(
     failure: CaptureError | None = None
     try:
         traced = _traced_as_it_is(tracer, names, sizes, assertions)
-        fixing = [guard.line for guard in traced.guards if _fixes_a_number(guard)]
+        fixing = [guard.line for guard in traced.guards if _makes_a_number(guard)]
         if not fixing:
             return traced
         line: str | None = fixing[0]
@@ -164,7 +164,7 @@ def _traced(
     return traced
 
 
-def _fixes_a_number(guard: Guard) -> bool:
+def _makes_a_number(guard: Guard) -> bool:
     """Whether Python code made a number of a size: `S / 2 == 12`."""
     condition = guard.condition
     return guard.branch and isinstance(condition, sympy.Eq) and condition.rhs.is_number
