@@ -138,9 +138,14 @@ class Packed(nn.Module):
         return hidden
 
 
-def test_packed_sequences_are_refused() -> None:
-    with pytest.raises(CaptureError, match=r"packed sequence depend.*give the layer the padded"):
-        traced(Packed(), torch.randn(3, 7, 4), torch.tensor([7, 2, 5]))
+def test_a_layer_of_packed_sequences_is_one_operator_with_lengths() -> None:
+    program = traced(Packed(), torch.randn(3, 7, 4), torch.tensor([7, 2, 5]))
+    assert len(calls(program, "lstm")) == 1
+    for lengths in ([7, 2, 5], [1, 6, 3]):
+        args = torch.randn(3, 7, 4), torch.tensor(lengths)
+        module = Packed()
+        module.load_state_dict(program.state_dict)
+        torch.testing.assert_close(program.module()(*args), module(*args))
 
 
 def test_a_layer_that_gets_a_packed_sequence_is_refused() -> None:
