@@ -124,9 +124,6 @@ def _convolve(
     groups: int,
 ) -> Value:
     """A convolution of NNEF. Weights are `[out, in/groups, ...]`, for `deconv` too."""
-    if op == "conv" and not isinstance(groups, int) and _is_depthwise(weight, groups):
-        return _depthwise(b, x, weight, bias, pads, stride, dilation)
-    static_shape(weight.shape, "its weight")
     if x.dtype == torch.float16:  # tract would add up in half precision
         x_, weight = b.cast(x, torch.float32), b.cast(weight, torch.float32)
         bias = None if bias is None else b.cast(bias, torch.float32)
@@ -155,6 +152,9 @@ def _floating(
     dilation: list[int],
     groups: int,
 ) -> Value:
+    if op == "conv" and not isinstance(groups, int) and _is_depthwise(weight, groups):
+        return _depthwise(b, x, weight, bias, pads, stride, dilation)
+    static_shape(weight.shape, "its weight")
     spatial = weight.rank - 2
     x = batched(b, x, spatial)
     y = b.emit(
@@ -193,8 +193,6 @@ def _depthwise(
     kernel = static_shape(weight.shape[2:], "its kernel")
     apart = per_axis(dilation, spatial, "its dilation")
     require(per_axis(stride, spatial, "its stride") == [1] * spatial, "its stride is not 1")
-    exact = torch.float32 if x.dtype == torch.float16 else x.dtype
-    x, weight = b.cast(x, exact), b.cast(weight, exact)
     x = padded(b, batched(b, x, spatial), [(0, 0), (0, 0), *pads])
     sizes = [x.shape[2 + a] - apart[a] * (k - 1) for a, k in enumerate(kernel)]
     require(0 not in kernel, "its kernel holds nothing")
@@ -211,9 +209,8 @@ def _depthwise(
     products = map(product, itertools.product(*map(range, kernel)))
     y = reduce(lambda total, each: b.binary("add", total, each), products)
     if bias is not None:
-        bias = b.cast(bias, y.dtype)
         y = b.binary("add", y, b.unsqueeze(bias, list(range(1, spatial + 1))))
-    return b.cast(unbatched(b, y), b.result.dtype)
+    return unbatched(b, y)
 
 
 def _transposed(b: Builder, weight: Value, groups: int) -> Value:
