@@ -35,12 +35,16 @@ ALLOWED: dict[str, set[str]] = {
     "pytrees": set(),
     "whole_modules": {"errors", "module_state", "pytrees"},
     "factorizations": set(),
+    "recursive_filters": set(),
     "attention": set(),
-    "lower": {"errors", "attention", "nnef", "recurrent", "whole_modules", "factorizations"},
+    "lower": {
+        *("errors", "attention", "nnef", "recurrent", "whole_modules", "factorizations"),
+        "recursive_filters",
+    },
     "decompose": {"errors", "nnef", "lower"},
     "capture": {
         *("errors", "sizes", "nnef", "recurrent", "module_state", "pytrees"),
-        *("whole_modules", "factorizations"),
+        *("whole_modules", "factorizations", "recursive_filters"),
     },
     "shapes": {"errors", "sizes", "capture", "lower"},
     "runtime": {"errors", "sizes", "_native"},

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchaudio.functional import lfilter
 
 
 @dataclass(frozen=True)
@@ -285,8 +286,22 @@ def memory() -> list[Case]:
         Case("running_mean", running_mean, X),
         Case("running_maximum", lambda x: x.cummax(1)[0], X),
         Case("running_product", lambda x: x.cumprod(1), X),
+        Case("filter_of_channels", lambda x: lfilter(x.mT, POLES[0], ZEROS[0]).mT, X),
+        Case("filters", lambda x: lfilter(x.mT, POLES, ZEROS).mT, X),
+        Case("filters_of_a_wave", lambda x: lfilter(x[..., 0], POLES, ZEROS, batching=False), X),
+        Case("conv_filters", Apply(filtered, c=nn.Conv1d(3, 3, 5, padding=2)), X),
         Case("conv_cumsum", nn.Sequential(conv(), Apply(lambda _, x: x.cumsum(1))), X),
     ]
+
+
+#: Coefficients of filters.
+POLES = torch.tensor([[1.0, -1.7, 0.9], [1.0, 0.4, 0.0], [2.0, -0.3, 0.5]])
+ZEROS = torch.tensor([[0.3, 0.1, 0.2], [0.5, 0.2, 0.1], [0.1, 0.0, -0.4]])
+
+
+def filtered(m: Any, x: Tensor) -> Tensor:
+    y: Tensor = lfilter(m.c(x.mT), POLES, ZEROS)
+    return x + y.mT
 
 
 def running_mean(x: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ UNEQUAL = {
     "weights_over_frames": 4,
 }
 #: What counts frames for all streams of a turn alike, and images without an axis for a batch, and
-#: spectra, in which tract sees no axis for it.
+#: spectra and channels that are filtered alike, in which tract sees no axis for it.
 APART = {
     *(case.name for case in ATTENTION),
     "averaged_images",
@@ -71,6 +71,7 @@ APART = {
     "conv_reflect",
     "conv_then_reflect",
     "embedding_of_positions",
+    "filter_of_channels",
     "images",
     "pooled_images",
     "positions",

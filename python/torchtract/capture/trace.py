@@ -36,6 +36,7 @@ from torchtract.capture.symbolic_math import symbolic_math
 from torchtract.errors import CaptureError
 from torchtract.module_state import unchanged
 from torchtract.recurrent import whole_recurrent_layers
+from torchtract.recursive_filters import whole_recursive_filters
 from torchtract.sizes import resize
 from torchtract.whole_modules import ModuleCall, check_writes, whole_modules
 
@@ -233,6 +234,7 @@ class Tracer:
             symbolic_int({*self.symbolic_int, torch.nn.modules.rnn}),
             whole_modules(self.model, self.whole, self.calls, _sizes_stay_symbolic),
             whole_recurrent_layers(),
+            whole_recursive_filters(),
             known_outputs(self.model),
         ):
             yield
