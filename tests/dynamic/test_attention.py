@@ -260,9 +260,10 @@ ROWS = [
     row("linspace to S", lambda x: x + torch.linspace(-1, x.shape[1], x.shape[1])[:, None], X),
     row("arange by 2", lambda x: x[:, torch.arange(0, x.shape[1], 2)], X),
     row("arange down", lambda x: x + torch.arange(x.shape[1], 0, -1)[:, None], X),
+    row("arange of halves", lambda x: x + torch.arange(0.5, x.shape[1] + 0.5)[:, None], X),
     row(
-        "arange of floats",
-        lambda x: x + torch.arange(0.5, x.shape[1] + 0.5)[:, None],
+        "arange of tenths",
+        lambda x: x + torch.arange(0.1, x.shape[1] + 0.1)[:, None],
         X,
         refused="whole numbers",
     ),

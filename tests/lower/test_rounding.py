@@ -31,6 +31,10 @@ ROUNDINGS: dict[str, Callable[[Any], Any]] = {
     "abs(n - 4)": lambda n: abs(n - 4),
     "ceil(n / 2)": lambda n: math.ceil(n / 2),
     "ceil((n - 4) / 3)": lambda n: math.ceil((n - 4) / 3),
+    "ceil(n / 1.25)": lambda n: math.ceil(n / 1.25),
+    "floor((n - 6) / 0.75)": lambda n: math.floor((n - 6) / 0.75),
+    "ceil((n - 6) / -0.5)": lambda n: math.ceil((n - 6) / -0.5),
+    "round((n - 4) / 2.5)": lambda n: round((n - 4) / 2.5),
     "floor(n / 4)": lambda n: math.floor(n / 4),
     "floor((n - 6) * 0.5)": lambda n: math.floor((n - 6) * 0.5),
     "floor(n * 1.5)": lambda n: math.floor(n * 1.5),
@@ -68,12 +72,13 @@ def test_roundings_of_sizes(text: str) -> None:
     [
         (lambda n: math.floor(n * 0.3), "not exact.*whole numbers"),
         (lambda n: math.floor(n / 3 * 3), "not exact"),
+        (lambda n: math.ceil(n / 1.3), "not exact"),
         (lambda n: math.ceil(n**0.5), "not exact"),
         (lambda n: math.floor(math.sqrt(n)), "not exact"),
         (lambda n: 100 // n, "divides by"),
         (lambda n: int(n**0.5), "not exact"),
     ],
-    ids=["0.3", "thirds", "root", "sqrt", "divisor", "int of a root"],
+    ids=["0.3", "thirds", "decimal", "root", "sqrt", "divisor", "int of a root"],
 )
 def test_roundings_that_could_be_wrong_are_refused(
     number: Callable[[Any], Any], words: str

@@ -247,5 +247,4 @@ REFUSED: Mapping[str, str] = {
     "transforms.FFTConvolve": "may add or crop",
     "transforms.SlidingWindowCmn(cmn_window=8)": _LOOP_OVER_FRAMES,
     "transforms.SlidingWindowCmn(cmn_window=8, center=True, norm_vars=True)": _LOOP_OVER_FRAMES,
-    "transforms.TimeStretch(n_freq=33, fixed_rate=1.25)": "not a fixed number",
 }

@@ -156,15 +156,18 @@ def _quotient(whole: sympy.Expr, number: sympy.Expr) -> tuple[sympy.Expr, int]:
     At the end it may be rounded: a quotient of whole numbers is not rounded to a whole
     number that it is not, as long as sizes are below 2**31. Before that it must be exact.
     """
-    inner, divisor = number, sympy.Integer(1)
+    inner, by = number, sympy.Integer(1)
     if isinstance(number, (IntTrueDiv, FloatTrueDiv)):
-        inner, divisor = number.args
+        inner, by = number.args
     numerator, power = _exact(whole, inner)
-    if not (divisor == int(divisor) if divisor.is_number else False) or divisor <= 0:
+    if not by.is_number or by == 0:
         raise _inexact(whole)
-    if int(divisor) * power > _LARGEST_DIVISOR:
+    divisor, parts = _exact(whole, by)
+    if divisor < 0:
+        numerator, divisor = -numerator, -divisor
+    if int(divisor) * power * parts > _LARGEST_DIVISOR:
         raise _inexact(whole)
-    return numerator, int(divisor) * power
+    return numerator * parts, int(divisor) * power
 
 
 def _exact(whole: sympy.Expr, number: sympy.Expr) -> tuple[sympy.Expr, int]:

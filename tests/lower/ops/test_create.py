@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness import export_and_compare
+from harness import export, export_and_compare
 from lower.ops.inputs import HALF, integers, uniform
 from torchtract.errors import UnsupportedOpError
 
@@ -173,10 +173,48 @@ def test_ranges_take_part_in_arithmetic() -> None:
     )
 
 
-def test_range_by_a_fraction_of_a_symbol_is_refused() -> None:
-    with pytest.raises(UnsupportedOpError, match="step of its range"):
-        export_and_compare(
-            lambda x: torch.arange(0, x.shape[0], 0.5), uniform(4), dynamic_axes={"x0": {0: "S"}}
+@pytest.mark.parametrize("dtype", [None, torch.float64])
+def test_ranges_of_exact_fractions_to_a_symbol(dtype: torch.dtype | None) -> None:
+    export_and_compare(
+        lambda x: (
+            torch.arange(0, x.shape[0], 1.25, dtype=dtype),
+            torch.arange(0.5, x.shape[0] + 1, 0.75, dtype=dtype),
+            torch.arange(-2, x.shape[0] * 3, 2.5, dtype=dtype),
+            torch.arange(x.shape[0], x.shape[0] * 2, 0.0625, dtype=dtype),
+            torch.arange(0.5, x.shape[0], dtype=dtype),
+            torch.arange(-x.shape[0], 7.5, dtype=dtype),
+            torch.arange(x.shape[0], 0, -0.75, dtype=dtype),
+            torch.arange(0, x.shape[0] / 2, dtype=dtype),
+            torch.arange(0, x.shape[0] * 0.75, 2, dtype=dtype),
+            torch.arange(0, x.shape[0], 1.25, dtype=dtype).long(),
+        ),
+        uniform(4),
+        dynamic_axes={"x0": {0: "S"}},
+        sizes=[{"S": n} for n in (*range(1, 12), 1000, 200001)],
+        rtol=0,
+        atol=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "dtype"),
+    [
+        (0, 0.1, None),
+        (0.3, 1, None),
+        (0, 1.3, torch.float64),
+        (0, 1.25, torch.float16),
+        (0.5, 1, torch.int64),
+    ],
+    ids=str,
+)
+def test_ranges_that_processors_round_in_their_ways_are_refused(
+    start: float, step: float, dtype: torch.dtype | None
+) -> None:
+    with pytest.raises(UnsupportedOpError, match=f"from {start} to .* in steps of {step}"):
+        export(
+            lambda x: torch.arange(start, x.shape[0], step, dtype=dtype),
+            uniform(4),
+            dynamic_axes={"x0": {0: "S"}},
         )
 
 

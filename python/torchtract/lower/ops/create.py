@@ -134,12 +134,35 @@ def _range(b: Builder, start: Any, end: Any, step: Any) -> Value:
     if all(isinstance(n, (int, float)) for n in (start, end, step)):
         return b.constant(torch.arange(start, end, step, dtype=b.result.dtype))
     start, end, step = (_whole(n) for n in (start, end, step))
+    if not all(_is_whole(n) for n in (start, end, step)):
+        return _range_of_fractions(b, start, end, step)
     step = static_int(step, "the step of its range")
-    require(
-        all(isinstance(n, int) or getattr(n, "is_integer", False) for n in (start, end)),
-        f"it counts from {start} to {end}, and tract counts between whole numbers",
-    )
     return b.cast(b.range(start, end, step, b.result.shape[0]), b.result.dtype)
+
+
+def _range_of_fractions(b: Builder, start: Any, end: Any, step: Any) -> Value:
+    """Numbers that are the same however they are added up, in float32 up to a million."""
+    dtype, count, wide = b.result.dtype, b.result.shape[0], torch.float64
+    counts = f"it counts from {start} to {end} in steps of {step}"
+    require(dtype.is_floating_point, f"{counts}, and tract counts between whole numbers")
+    require(
+        dtype in (torch.float32, torch.float64)
+        and (_is_whole(start) or _in_sixteenths(start))
+        and _in_sixteenths(step),
+        f"{counts}, and PyTorch rounds such numbers to {dtype} in a way that depends on the "
+        "processor; multiply a range of whole numbers",
+    )
+    places = b.cast(b.range(0, count, 1, count), wide)
+    numbers = b.binary("mul", places, b.scalar(step, wide))
+    return b.cast(b.binary("add", numbers, b.scalar(start, wide)), dtype)
+
+
+def _in_sixteenths(number: Any) -> bool:
+    return isinstance(number, (int, float)) and float(16 * number).is_integer()
+
+
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, int) or (isinstance(number, sympy.Expr) and bool(number.is_integer))
 
 
 def _whole(number: Any) -> Any:
