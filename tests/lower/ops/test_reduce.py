@@ -69,6 +69,11 @@ def test_sums_of_many_halves_keep_their_digits() -> None:
     export_and_compare(lambda x: (x.sum(1), x.mean(1), x.mean(0), x.cumsum(1)), x, rtol=2e-3)
 
 
+def test_running_sums_add_up_in_float64() -> None:
+    x = uniform(3, 20_000, low=0, high=100)
+    export_and_compare(lambda x: (x.cumsum(1), x.T.cumsum(0)), x, rtol=0, atol=0)
+
+
 def test_reductions_of_float64() -> None:
     x = uniform(2, 5, 7).double()
     export_and_compare(lambda x: [f(x) for f in REDUCTIONS.values()], x, rtol=1e-9, atol=1e-12)

@@ -133,7 +133,10 @@ def cumsum(b: Builder, x: Value, dim: int, dtype: torch.dtype | None = None) -> 
     x = _accumulated(b, x)
     if x.rank == 0:
         return x
-    return b.emit("tract_core_cumsum", x, axis=dim % x.rank, exclusive=False, reverse=False)
+    # PyTorch adds up in float64: in float32 long sums, of phases above all, would drift apart.
+    wide = b.cast(x, torch.float64) if x.dtype == torch.float32 else x
+    y = b.emit("tract_core_cumsum", wide, axis=dim % x.rank, exclusive=False, reverse=False)
+    return b.cast(y, x.dtype)
 
 
 # Extremes and where they are.
