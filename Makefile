@@ -37,7 +37,7 @@ test: $(VENV)/.dev ## run the Rust and the Python tests
 	@echo "==> Rust tests"
 	@cargo test $(LOCKED)
 	@echo "==> Python tests"
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --maxschedchunk=1
 
 .PHONY: test-browser
 test-browser: $(VENV)/.browser $(VENV)/.dev $(BROWSER) ## test the engine and the page in headless Chromium

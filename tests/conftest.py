@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 #: Gives an overload another lowering for the length of a test.
 Lower: TypeAlias = "Callable[[OpOverload, Callable[..., Value]], None]"
 
+# Workers share the cores: with threads of its own, each would wait for those of others. Programs
+# that tests start take it over.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The first example pays for imports and caches, so a time limit per example fails by chance.
 hypothesis.settings.register_profile("torchtract", deadline=None)
 hypothesis.settings.load_profile("torchtract")
@@ -26,6 +32,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-models", action="store_true", help="test all models, not a few of each kind"
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put slow tests first, so that no worker has them left when the others are done."""
+    # pytest listens to loggers that don't propagate, and to one that is listened to, torch tells
+    # each symbol and graph at length: that took a fifth of the time.
+    logging.getLogger("torch.__trace").propagate = True
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture

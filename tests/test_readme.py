@@ -44,6 +44,7 @@ def run_line(line: str) -> None:
     run(executable, *arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", [README, *PAGES], ids=lambda path: path.name)
 def test_a_document_runs_from_top_to_bottom(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

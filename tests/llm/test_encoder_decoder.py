@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,21 +82,36 @@ def t5() -> PreTrainedModel:
     return tiny("T5ForConditionalGeneration", vocab_size=400)
 
 
-@pytest.fixture
-def folder(t5: PreTrainedModel, bpe: Tokenizer, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def hf_folder(
+    t5: PreTrainedModel, bpe: Tokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """T5 in Hugging Face's format, with a tokenizer."""
-    t5.save_pretrained(tmp_path / "hf")
-    bpe.save(str(tmp_path / "hf" / "tokenizer.json"))
-    return tmp_path / "hf"
+    folder = tmp_path_factory.mktemp("hf")
+    t5.save_pretrained(folder)
+    bpe.save(str(folder / "tokenizer.json"))
+    return folder
 
 
-def test_a_folder_answers_texts(folder: Path, bpe: Tokenizer, tmp_path: Path) -> None:
-    answering = llm.load(llm.export(folder, tmp_path / "t5"))
+@pytest.fixture(scope="module")
+def exported(hf_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That folder, exported. It is only read."""
+    return llm.export(hf_folder, tmp_path_factory.mktemp("t5") / "m")
+
+
+@pytest.fixture(scope="module")
+def exported_bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bart") / "m"
+    return llm.export(tiny("BartForConditionalGeneration"), folder, check_io=False)
+
+
+def test_a_folder_answers_texts(hf_folder: Path, exported: Path, bpe: Tokenizer) -> None:
+    answering = llm.load(exported)
 
     result = answering.generate("A question?", max_new_tokens=12)
 
     prompt = torch.tensor([bpe.encode("A question?").ids])
-    expected = AutoModelForSeq2SeqLM.from_pretrained(folder).generate(
+    expected = AutoModelForSeq2SeqLM.from_pretrained(hf_folder).generate(
         prompt, max_new_tokens=12, do_sample=False
     )
     assert result.tokens == expected[0, 1:].tolist()
@@ -112,35 +127,32 @@ def test_a_folder_answers_texts(folder: Path, bpe: Tokenizer, tmp_path: Path) ->
     )
 
 
-def test_weights_may_stay_in_their_files(folder: Path, tmp_path: Path) -> None:
-    for name, check_io in (("lazy", False), ("whole", True)):
-        llm.export(folder, tmp_path / name, check_io=check_io)
+def test_weights_may_stay_in_their_files(hf_folder: Path, exported: Path, tmp_path: Path) -> None:
+    lazy = llm.export(hf_folder, tmp_path / "lazy", check_io=False)
     for file in ("model.nnef.tar", "encoder.nnef.tar"):
-        lazy, whole = ((tmp_path / name / file).read_bytes() for name in ("lazy", "whole"))
-        assert lazy == whole
+        assert (lazy / file).read_bytes() == (exported / file).read_bytes()
 
 
-def test_quantised_and_half_are_smaller(t5: PreTrainedModel, tmp_path: Path) -> None:
-    options: dict[str, dict[str, Any]] = {
-        "whole": {"check_io": False},
-        "q4_0": {"quantize": "q4_0"},
-        "half": {"dtype": torch.float16},
+def test_quantised_and_half_are_smaller(
+    t5: PreTrainedModel, exported: Path, tmp_path: Path
+) -> None:
+    folders = {
+        "whole": exported,
+        "q4_0": llm.export(t5, tmp_path / "q4_0", quantize="q4_0"),
+        "half": llm.export(t5, tmp_path / "half", dtype=torch.float16),
     }
     sizes = {}
-    for name, option in options.items():
-        llm.export(t5, tmp_path / name, **option)
-        files = [tmp_path / name / f"{part}.nnef.tar" for part in ("encoder", "model")]
+    for name, folder in folders.items():
+        files = [folder / f"{part}.nnef.tar" for part in ("encoder", "model")]
         sizes[name] = sum(file.stat().st_size for file in files)
-        tokens = without_end(tmp_path / name).generate([5, 6, 7], max_new_tokens=8).tokens
-        assert len(tokens) == 8
+        assert len(without_end(folder).generate([5, 6, 7], max_new_tokens=8).tokens) == 8
     assert sizes["half"] < 0.75 * sizes["whole"]
     assert sizes["q4_0"] < 0.75 * sizes["whole"]
 
 
-def test_sessions_keep_their_own_context(t5: PreTrainedModel, tmp_path: Path) -> None:
-    llm.export(t5, tmp_path / "m")
-    encoder = load(tmp_path / "m" / "encoder.nnef.tar").compile()
-    decoder = load(tmp_path / "m" / "model.nnef.tar").causal()
+def test_sessions_keep_their_own_context(t5: PreTrainedModel, exported: Path) -> None:
+    encoder = load(exported / "encoder.nnef.tar").compile()
+    decoder = load(exported / "model.nnef.tar").causal()
     told = [encoder.run({"input_ids": prompt_of(length).numpy()}) for length in (3, 9)]
 
     first, second = (decoder.session(context) for context in told)
@@ -162,9 +174,8 @@ def test_sessions_keep_their_own_context(t5: PreTrainedModel, tmp_path: Path) ->
         np.testing.assert_array_equal(session.push([0]), logits)
 
 
-def test_another_context_is_refused(t5: PreTrainedModel, tmp_path: Path) -> None:
-    llm.export(t5, tmp_path / "m", check_io=False)
-    decoder = load(tmp_path / "m" / "model.nnef.tar").causal()
+def test_another_context_is_refused(exported: Path) -> None:
+    decoder = load(exported / "model.nnef.tar").causal()
     right = {fact.name: np.zeros((1, 4, 5, 8), np.float32) for fact in decoder.context}
     decoder.session(right)
     with pytest.raises(RunError, match=r"is told cross_key_0: 1,4,T,8,F32.* was given none"):
@@ -179,9 +190,8 @@ def test_another_context_is_refused(t5: PreTrainedModel, tmp_path: Path) -> None
         decoder.session({**right, "x": np.zeros(1)})
 
 
-def test_prompts_that_are_too_long_are_refused(tmp_path: Path) -> None:
-    llm.export(tiny("BartForConditionalGeneration"), tmp_path / "m", check_io=False)
-    answering = without_end(tmp_path / "m")
+def test_prompts_that_are_too_long_are_refused(exported_bart: Path) -> None:
+    answering = without_end(exported_bart)
     assert len(answering.generate([5] * 96, max_new_tokens=200).tokens) == 95
     with pytest.raises(GenerationError, match="97 tokens, and its encoder takes 96"):
         answering.generate([5] * 97)
@@ -193,30 +203,17 @@ def test_prompts_that_are_too_long_are_refused(tmp_path: Path) -> None:
         llm.perplexity(answering, [1, 2, 3])
 
 
-def without_encoder(path: Path) -> None:
-    (path / "encoder.nnef.tar").unlink()
-
-
-def with_anothers(path: Path) -> None:
-    llm.export(tiny("BartForConditionalGeneration"), path / "bart", check_io=False)
-    (path / "bart" / "model.nnef.tar").replace(path / "model.nnef.tar")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [(without_encoder, "no encoder.nnef.tar"), (with_anothers, "gives no cross_key_2")],
-)
 def test_a_folder_without_its_encoder_is_refused(
-    spoil: Callable[[Path], None],
-    message: str,
-    t5: PreTrainedModel,
-    folder: Path,
-    tmp_path: Path,
+    exported: Path, exported_bart: Path, tmp_path: Path
 ) -> None:
-    llm.export(t5, tmp_path / "m", tokenizer=folder, check_io=False)
-    spoil(tmp_path / "m")
-    with pytest.raises(LoadError, match=message):
-        llm.load(tmp_path / "m")
+    folder = shutil.copytree(exported, tmp_path / "m")
+    shutil.copy(exported_bart / "model.nnef.tar", folder)
+    with pytest.raises(LoadError, match="gives no cross_key_2"):
+        llm.load(folder)
+
+    (folder / "encoder.nnef.tar").unlink()
+    with pytest.raises(LoadError, match=r"no encoder\.nnef\.tar"):
+        llm.load(folder)
 
 
 def test_a_file_alone_is_refused(t5: PreTrainedModel, tmp_path: Path) -> None:
