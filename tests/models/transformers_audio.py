@@ -59,7 +59,13 @@ _SAMPLES: dict[str, dict[str, Any]] = {
         "position_buckets": 8,
     },
     "Data2VecAudioModel": {**_WAVES, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 5},
-    "EncodecModel": {},
+    "EncodecModel": {
+        "sampling_rate": 600,
+        "hidden_size": 16,
+        "num_filters": 4,
+        "upsampling_ratios": [4, 2],
+        "codebook_size": 64,
+    },
     "DacModel": {
         "encoder_hidden_size": 16,
         "decoder_hidden_size": 64,
@@ -68,7 +74,19 @@ _SAMPLES: dict[str, dict[str, Any]] = {
         "n_codebooks": 3,
         "codebook_size": 64,
     },
-    "MimiModel": {},
+    "MimiModel": {
+        **SMALL,
+        "hidden_size": 32,
+        "num_filters": 4,
+        "upsampling_ratios": [4, 2],
+        "vector_quantization_hidden_dimension": 16,
+        "codebook_size": 64,
+        "codebook_dim": 16,
+        "num_key_value_heads": 4,
+        "head_dim": 8,
+        "num_quantizers": 4,
+        "upsample_groups": 32,
+    },
 }
 
 #: Models of spectrograms: the name of the input, its bands, and whether frames come first.

@@ -60,16 +60,11 @@ REFUSED: Mapping[str, str] = {
     # Padding to whole blocks, by a branch.
     "MobileNetV2Model": "runs other code",
     "Mamba2Model": "runs other code",
-    "LongT5Model": "runs other code",
     "PegasusXModel": "runs other code",
-    "SEWModel": "runs other code",
-    "SEWDModel": "runs other code",
     # A tensor of bfloat16.
     "FalconModel, with ALiBi": "no element type for torch.bfloat16",
     # A loop over images; sizes found by tensors.
     "SuperPointForKeypointDetection": "can't stay symbolic",
-    "EncodecModel": "data-dependent expression",
-    "MimiModel": "data-dependent expression",
     "ViltModel": "data-dependent expression",
     # A squeeze of the batch, a pool of 320 pixels, weights that forward replaces.
     "MraModel": "aten.squeeze.default",

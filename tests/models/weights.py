@@ -33,6 +33,9 @@ def random_weights(
                 parameter.normal_(std=0.1)
             elif parameter.numel() > 1 and parameter.min() == parameter.max():
                 parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        for name, buffer in module.named_buffers():
+            if name.rpartition(".")[2].startswith("embed") and buffer.min() == buffer.max():
+                buffer.add_(torch.randn_like(buffer), alpha=0.1)  # a codebook, which starts as 0
         # PyTorch's own let the input fade away, but where a norm or Snake's sines keep it up.
         kinds = {type(m).__name__ for m in module.modules()}
         if not any("Norm" in kind or "Snake" in kind for kind in kinds):
