@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
@@ -12,23 +13,24 @@ from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
+import sympy
 import torch
 
 from torchtract import _native
 from torchtract.capture import Capture, DynamicAxes, capture
 from torchtract.capture.axes import check_pulse, ranges_of
-from torchtract.capture.guards import check_guards
+from torchtract.capture.guards import OtherProgram, check_guards
 from torchtract.check.locate import Lowered
 from torchtract.debug_bundle import check_bundle_path
-from torchtract.decompose import decompose
-from torchtract.errors import CaptureError, ExportError, FormatError, UnsupportedOpError
-from torchtract.lower import load_plugins, lower, whole_modules_of
-from torchtract.lower.multiples import divisors_of
+from torchtract.errors import CaptureError, ExportError, FormatError
+from torchtract.every_size import OtherSizes, lowered
+from torchtract.lower import load_plugins, whole_modules_of
+from torchtract.lower.multiples import multiples_beyond
 from torchtract.lower.ops.experts import register_operators_of_transformers
 from torchtract.nnef import Graph, check_writable, schema, staged, write_archive
-from torchtract.passes import run_passes, store_by_blocks
+from torchtract.passes import store_by_blocks
 from torchtract.shapes import check_shapes
-from torchtract.sizes import Assertion, assertions_of, bounds_of
+from torchtract.sizes import assertions_of
 from torchtract.verify import Verification
 
 __all__ = ["TRACING", "TractNNEF", "export_model_to_nnef"]
@@ -192,32 +194,37 @@ def export_model_to_nnef(
 
 
 def _lowered_at_all_sizes(captured: Capture, target: TractNNEF, extensions: list[str]) -> Lowered:
-    """The graph of a module, which is the same at all sizes, or a refusal."""
-    extensions = extensions + _above_zero(captured)
+    """The graph of a module, which is the same at all sizes, or a refusal.
+
+    Of two programs, the one for all sizes may be that of the others than the example's: where S
+    is no multiple of 8, the module pads.
+    """
+    try:
+        return _lowered_as_captured(captured, target, extensions)
+    except OtherProgram as other:
+        refusal = CaptureError(str(other), source=other.source)
+        condition, sizes = other.condition, other.sizes
+    if multiples_beyond(sympy.Not(condition)):
+        with suppress(ExportError):
+            moved = captured.moved(sizes, assertions_of(extensions))
+            return _lowered_as_captured(moved, target, extensions)
+    raise refusal
+
+
+def _lowered_as_captured(captured: Capture, target: TractNNEF, extensions: list[str]) -> Lowered:
+    extensions = extensions + _own_assertions(captured)
     assertions = assertions_of(extensions)
-    lowered = _lowered(captured, target, assertions)
-    graph = lowered.graph
+    lower = partial(lowered, version=target.version, random=target.random, weights=target.weights)
+    other = OtherSizes(captured, assertions, lower)
+    program, graph = other.lowered.program, other.lowered.graph
     _check_random(graph, target)
-
-    answers: dict[frozenset[tuple[str, int]], bool | None] = {}
-
-    def same_program(sizes: Mapping[str, int]) -> bool | None:
-        key = frozenset(sizes.items())
-        if key not in answers:  # many questions are about the same sizes, and tracing takes time
-            answers[key] = _gives_same_graph(captured, sizes, graph, target, assertions)
-        return answers[key]
-
-    def same_there(sizes: Mapping[str, int]) -> bool:
-        only = [Assertion.parse(f"{symbol} == {size}") for symbol, size in sizes.items()]
-        there = _lowered(captured, target, [*assertions, *only]).graph
-        return bool(_gives_same_graph(captured, sizes, there, target, [*assertions, *only]))
-
-    check_guards(captured.guards, captured.symbols, assertions, same_program, same_there)
-    check_shapes(lowered.program, captured.symbols, captured.sizes, assertions, same_program)
+    known = captured.symbols, assertions, other.same_program
+    check_guards(captured.guards, *known, other.same_beyond)
+    check_shapes(program, captured.sizes, *known)
     graph.extensions = extensions
     _take_multiples(graph)
     graph.properties |= _properties(graph) | dict(target.specific_properties)
-    return lowered
+    return other.lowered
 
 
 def _take_multiples(graph: Graph) -> None:
@@ -238,59 +245,18 @@ def _check_random(graph: Graph, target: TractNNEF) -> None:
         )
 
 
-def _above_zero(captured: Capture) -> list[str]:
-    """Assertions that keep a model from sizes at which its module runs other code."""
+def _own_assertions(captured: Capture) -> list[str]:
+    """Assertions that keep a model from sizes at which its module runs other code, or rounds."""
     for symbol, line in captured.above_zero.items():
         log.warning(
             "%s: asks about an empty axis, so the model refuses %s=0; assert `%s >= 1` if that is "
             "meant, or `%s >= 0` to have it exported or told why not.",
             *(line, symbol, symbol, symbol),
         )
-    return [f"tract_assert {symbol} >= 1" for symbol in captured.above_zero]
-
-
-def _lowered(captured: Capture, target: TractNNEF, assertions: Sequence[Assertion]) -> Lowered:
-    program = decompose(captured.program, captured.symbols)
-    names = captured.inputs, captured.outputs
-    lower_program = partial(
-        lower,
-        program,
-        *names,
-        captured.symbols,
-        target.version,
-        random=target.random,
-        bounds=bounds_of(assertions),
-        weights=target.weights,
-    )
-    try:
-        graph, tensors = lower_program()
-    except UnsupportedOpError:
-        # That sizes are multiples helps, but such inputs are cut first, which few streams bear.
-        divisors = divisors_of((g.condition for g in captured.guards), captured.symbols)
-        if not divisors:
-            raise
-        graph, tensors = lower_program(divisors=divisors)
-    run_passes(graph)
-    return Lowered(program, graph, tensors, target.version)
-
-
-def _gives_same_graph(
-    captured: Capture,
-    sizes: Mapping[str, int],
-    graph: Graph,
-    target: TractNNEF,
-    assertions: Sequence[Assertion],
-) -> bool | None:
-    """Whether the module gives the same graph when traced at these sizes, None if it refuses."""
-    try:
-        other = captured.at(sizes)
-        return (
-            None
-            if other is None
-            else _lowered(other, target, assertions).graph.says_the_same_as(graph)
-        )
-    except ExportError:
-        return False
+    return [
+        *(f"tract_assert {symbol} >= 1" for symbol in captured.above_zero),
+        *(f"tract_assert {symbol} <= {size}" for symbol, size in captured.exact_up_to.items()),
+    ]
 
 
 def _extensions(custom: Iterable[str] | None) -> list[str]:

@@ -30,8 +30,8 @@ _MOST_SIZES = 8
 
 def check_shapes(
     program: ExportedProgram,
-    symbols: Mapping[sympy.Symbol, str],
     traced: Mapping[str, int],
+    symbols: Mapping[sympy.Symbol, str],
     assertions: Sequence[Assertion],
     same_program: Callable[[Mapping[str, int]], bool | None],
 ) -> None:
@@ -41,8 +41,8 @@ def check_shapes(
 
     Args:
         program: with symbolic sizes.
-        symbols: the user's name of each symbol.
         traced: the sizes that the tracer saw.
+        symbols: the user's name of each symbol.
         assertions: what the user promises about them.
         same_program: as for `check_guards`; None where the module refuses these sizes.
 

@@ -1,4 +1,4 @@
-"""`int()` and `float()` in a model's code: of sizes, and of what tensors hold."""
+"""`int()`, `float()` and `range()` in a model's code: of sizes, and of what tensors hold."""
 
 from __future__ import annotations
 
@@ -50,7 +50,21 @@ class Typed(nn.Module):
         return x[:, : int(x.shape[1])] * torch.ones(1, dtype=int)  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("module", [Halved(), Counted()])
+class Chunked(nn.Module):
+    """Goes through chunks, one of all frames by default, as EnCodec does."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, x: torch.Tensor) -> Any:
+        length = x.shape[1] * self.parts
+        frames = torch.cat([x] * self.parts, 1)
+        steps = range(0, length, x.shape[1])
+        return torch.stack([frames[:, i : i + x.shape[1]] * (i + 1) for i in steps])
+
+
+@pytest.mark.parametrize("module", [Halved(), Counted(), Chunked(1), Chunked(3)])
 def test_numbers_of_sizes_stay_symbolic(module: nn.Module) -> None:
     export_and_compare(module, X, dynamic_axes=AXES, sizes=SIZES)
 

@@ -13,7 +13,7 @@ from harness import export, export_and_compare
 from lower.ops.inputs import uniform
 from torchtract import check_io
 from torchtract.errors import CaptureError, SymbolError, UnsupportedOpError
-from torchtract.lower.multiples import divisors_of
+from torchtract.lower.multiples import multiples_beyond, multiples_of
 
 AXES = {"x0": {0: "B", 1: "S"}}
 
@@ -67,16 +67,16 @@ def test_elements_that_only_some_sizes_allow_are_refused_with_the_users_symbols(
 class Blocks(torch.nn.Module):
     """Blocks of 8 frames, by a convolution and by counting."""
 
-    def __init__(self, *, pads: bool = False) -> None:
+    def __init__(self, *, pads: int | None = None) -> None:
         super().__init__()
         self.pads = pads
         self.conv = torch.nn.Conv1d(3, 4, kernel_size=3, stride=8, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.shape[2] % 8:
-            if not self.pads:
+            if self.pads is None:
                 raise ValueError(f"{x.shape[2]} frames are no whole number of blocks")
-            x = torch.nn.functional.pad(x, (0, -x.shape[2] % 8))
+            x = torch.nn.functional.pad(x, (self.pads, -x.shape[2] % 8))
         batch, _, length = x.shape
         blocks: torch.Tensor = self.conv(x).view(batch, 4, length // 8, 1)
         inside: torch.Tensor = x[:, :1].unflatten(2, (length // 8, 8))
@@ -95,11 +95,21 @@ def test_a_module_that_refuses_the_rest() -> None:
         model.compile()(uniform(2, 3, 17))
 
 
-def test_a_module_that_pads_the_rest_needs_a_promise() -> None:
-    x, blocks = uniform(2, 3, 24), Blocks(pads=True).eval()
-    with pytest.raises(CaptureError, match=r"S % 8 == 0 does not hold .*tract_assert S % 8 == 0'"):
+@pytest.mark.parametrize("length", [24, 23])
+def test_a_module_that_pads_the_rest_pads_nothing_where_there_is_none(length: int) -> None:
+    sizes = [{"B": b, "S": s} for b, s in [(1, 7), (3, 8), (2, 9), (1, 23), (2, 24), (1, 160)]]
+    export_and_compare(
+        Blocks(pads=0).eval(), uniform(2, 3, length), dynamic_axes=FRAMES, sizes=sizes
+    )
+
+
+@pytest.mark.parametrize("length", [24, 23])
+def test_a_module_that_pads_more_than_the_rest_needs_a_promise(length: int) -> None:
+    x, blocks = uniform(2, 3, length), Blocks(pads=8).eval()
+    with pytest.raises(CaptureError, match=r"S % 8 [!=]= 0 does not hold"):
         export(blocks, x, dynamic_axes=FRAMES)
     sizes = [{"B": 1, "S": 8}, {"B": 3, "S": 160}]
+    x = uniform(2, 3, 24)
     export_and_compare(blocks, x, dynamic_axes=FRAMES, sizes=sizes, custom_extensions=[PROMISE])
 
 
@@ -122,9 +132,9 @@ S, T = (sympy.Symbol(name, integer=True, positive=True) for name in ("s0", "s1")
 @pytest.mark.parametrize(
     ("condition", "divisors"),
     [
-        (sympy.Eq(Mod(S, 8), 0), {"S": 8}),
-        (sympy.Eq(2 * S, 16 * FloorDiv(S, 8)), {"S": 8}),
-        (sympy.Eq(S * T, 8 * FloorDiv(S, 2) * FloorDiv(T, 4)), {"S": 2, "T": 4}),
+        (sympy.Eq(Mod(S, 8), 0), {S: 8}),
+        (sympy.Eq(2 * S, 16 * FloorDiv(S, 8)), {S: 8}),
+        (sympy.Eq(S * T, 8 * FloorDiv(S, 2) * FloorDiv(T, 4)), {S: 2, T: 4}),
         (sympy.Eq(Mod(S, 8), 1), {}),
         (sympy.Eq(FloorDiv(S, 8), 4), {}),
         (sympy.Eq(FloorDiv(S, 8), FloorDiv(S, 8) + T), {}),
@@ -133,10 +143,34 @@ S, T = (sympy.Symbol(name, integer=True, positive=True) for name in ("s0", "s1")
     ],
     ids=str,
 )
-def test_divisors_of_symbols(condition: sympy.Basic, divisors: dict[str, int]) -> None:
-    assert divisors_of([condition], {S: "S", T: "T"}) == divisors
+def test_multiples_of_symbols(condition: sympy.Basic, divisors: dict[sympy.Symbol, int]) -> None:
+    said = {symbol: n * FloorDiv(symbol, n) for symbol, n in divisors.items()}
+    assert multiples_of([condition], [S, T]) == said
 
 
 def test_several_divisors_of_one_symbol() -> None:
     conditions = [sympy.Eq(Mod(S, 8), 0), sympy.Eq(Mod(S, 12), 0)]
-    assert divisors_of(conditions, {S: "S"}) == {"S": 24}
+    assert multiples_of(conditions, [S]) == {S: 24 * FloorDiv(S, 24)}
+
+
+HALF, SIXTEENTH = FloorDiv(S, 2), FloorDiv(S, 16)
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        (sympy.Ne(Mod(S, 4), 0), {S: 4 * FloorDiv(S, 4)}),
+        (sympy.Eq(Mod(S, 2), 0), {S: 2 * HALF + 1}),
+        (8 * FloorDiv(S + 7, 8) > S, {S: 8 * FloorDiv(S, 8)}),
+        (2 * FloorDiv(SIXTEENTH + 1, 2) > SIXTEENTH, {SIXTEENTH: 2 * FloorDiv(S, 32)}),
+        (sympy.Eq(Mod(S, 3), 0), {}),  # two remainders
+        (S > 8, {}),
+        (2 * FloorDiv(S, 2) > S + T, {}),
+        (sympy.Ge(2 * HALF, S - 1), {}),  # never fails
+    ],
+    ids=str,
+)
+def test_multiples_where_a_condition_fails(
+    condition: sympy.Basic, said: dict[sympy.Expr, sympy.Expr]
+) -> None:
+    assert multiples_beyond(condition) == said

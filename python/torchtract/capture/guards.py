@@ -37,6 +37,7 @@ __all__ = [
     "BETWEEN",
     "NOT_THE_USERS",
     "Guard",
+    "OtherProgram",
     "check_guards",
     "environment_guards",
     "line_of",
@@ -105,6 +106,22 @@ class Guard:
     condition: sympy.Basic
     line: str = ""
     branch: bool = True
+
+
+class OtherProgram(CaptureError):
+    """A module runs other code at some sizes.
+
+    Attributes:
+        condition: what does not hold there.
+        sizes: some such.
+    """
+
+    def __init__(
+        self, message: str, condition: sympy.Basic, sizes: Mapping[str, int], source: str | None
+    ) -> None:
+        super().__init__(message, source=source)
+        self.condition = condition
+        self.sizes = sizes
 
 
 def user_line(stack: traceback.StackSummary) -> str:
@@ -191,7 +208,7 @@ def check_guards(
     symbols: Mapping[sympy.Symbol, str],
     assertions: Sequence[Assertion],
     same_program: Callable[[Mapping[str, int]], bool | None],
-    same_there: Callable[[Mapping[str, int]], bool],
+    same_beyond: Callable[[sympy.Basic, Mapping[str, int]], bool],
 ) -> None:
     """Look at the other side of each branch that the assertions don't rule out.
 
@@ -201,11 +218,11 @@ def check_guards(
         assertions: what the user takes for granted.
         same_program: whether the module exports to the same graph when it is traced at
             these sizes; None where it refuses them.
-        same_there: whether both graphs are the same where symbols have just these sizes. It is
-            asked where a branch has few sizes on its other side: those below 2, mostly.
+        same_beyond: whether both graphs, of which one was traced at these sizes, are the same
+            wherever a condition does not hold.
 
     Raises:
-        CaptureError: other sizes give another graph.
+        OtherProgram: other sizes give another graph.
     """
     for guard in guards:
         if not (guard.branch or _fixes_a_number(guard.condition)):
@@ -215,41 +232,11 @@ def check_guards(
             sizes = other_side(guard, symbols, assertions, from_above)
             same = True if sizes is None else same_program(sizes)
             if sizes is not None and same is False:
-                few = _few_sizes(guard.condition, symbols, assertions)
-                if not few or not all(map(same_there, few)):
+                if not same_beyond(guard.condition, sizes):
                     raise _depends_on_size(guard, symbols, sizes)
                 break
             if same:
                 break
-
-
-def _few_sizes(
-    condition: sympy.Basic, symbols: Mapping[sympy.Symbol, str], assertions: Sequence[Assertion]
-) -> list[dict[str, int]]:
-    """All sizes at which a condition on one symbol does not hold, if these are 0, 1 or 2."""
-    match _without_factor(condition):
-        case sympy.Gt(args=(sympy.Symbol() as symbol, sympy.Integer() as number)):
-            beyond = range(number + 1)
-        case sympy.Ge(args=(sympy.Symbol() as symbol, sympy.Integer() as number)):
-            beyond = range(number)
-        case sympy.Ne(args=(sympy.Symbol() as symbol, sympy.Integer() as number)):
-            beyond = range(number, number + 1)
-        case _:
-            return []
-    if symbol not in symbols or beyond.stop > 3:
-        return []
-    few = [{symbols[symbol]: size} for size in beyond]
-    return [sizes for sizes in few if allowed(sizes, assertions)]
-
-
-def _without_factor(condition: sympy.Basic) -> sympy.Basic:
-    """`16*S != 0` as `S != 0`: a tensor is asked for its elements, and means its length."""
-    match condition:
-        case sympy.Rel(args=(sympy.Mul(args=(sympy.Integer() as factor, symbol)), sympy.Integer())):
-            divided = sympy.Rational(condition.args[1], factor)
-            if factor > 0 and divided.is_integer:
-                return condition.func(symbol, divided)
-    return condition
 
 
 def _fixes_a_number(condition: sympy.Basic) -> bool:
@@ -328,7 +315,7 @@ def _holds(condition: sympy.Basic, sizes: Mapping[sympy.Basic, int]) -> bool:
 
 def _depends_on_size(
     guard: Guard, symbols: Mapping[sympy.Symbol, str], sizes: Mapping[str, int]
-) -> CaptureError:
+) -> OtherProgram:
     named = _in_words(guard.condition, symbols)
     where = guard.line or "the model"
     at = ", ".join(f"{symbol}={n}" for symbol, n in sizes.items())
@@ -336,11 +323,13 @@ def _depends_on_size(
     promise = ""
     if _is_assertion(asserted):
         promise = f", or promise the condition with custom_extensions=['tract_assert {asserted}']"
-    return CaptureError(
+    return OtherProgram(
         f"{where}: can't be exported for every size, since it runs other code where "
         f"{named} does not hold (at {at}, for example); rewrite it so that one program serves "
         f"all sizes{promise}.",
-        source=guard.line or None,
+        guard.condition,
+        sizes,
+        guard.line or None,
     )
 
 

@@ -16,6 +16,7 @@ from torchtract.capture.axes import DynamicAxes, ranges_of, resolve_axes
 from torchtract.capture.empty_axes import recorded_questions
 from torchtract.capture.example_sizes import example_sizes, traced_where_sizes_differ
 from torchtract.capture.guards import Guard, recorded_guards
+from torchtract.capture.numbers_in_tensors import EXACT_UP_TO
 from torchtract.capture.script_module import module_of_script
 from torchtract.capture.signature import (
     input_names_of,
@@ -48,6 +49,8 @@ class Capture:
         sizes: the size of each symbol at which it was traced.
         above_zero: symbols of which the user says nothing and the module's code has another
             way at 0 that the program lacks; each with the user's line.
+        exact_up_to: symbols whose sizes PyTorch puts into float32, and the largest size at
+            which that rounds none.
     """
 
     program: ExportedProgram
@@ -58,6 +61,7 @@ class Capture:
     tracer: Tracer
     sizes: Mapping[str, int]
     above_zero: Mapping[str, str]
+    exact_up_to: Mapping[str, int]
 
     def at(self, sizes: Mapping[str, int]) -> Capture | None:
         """The same module traced at other sizes, or None where it refuses them.
@@ -71,6 +75,15 @@ class Capture:
             return None
         symbols = _symbols(program, self.inputs, self.tracer.axes, ())
         return replace(self, program=program, symbols=symbols)
+
+    def moved(self, sizes: Mapping[str, int], assertions: Sequence[Assertion]) -> Capture:
+        """The same module captured at other sizes, with what the tracer takes for granted there.
+
+        Raises:
+            CaptureError: the module can't be captured at these sizes.
+        """
+        moved = _traced(self.tracer, self.inputs, {**self.sizes, **sizes}, assertions)
+        return replace(moved, outputs=self.outputs)
 
 
 def capture(
@@ -182,7 +195,19 @@ def _traced_as_it_is(
     symbols = _symbols(program, names, tracer.axes, guards)
     lines = {symbols[s]: line for s, line in above_zero.items() if s in symbols}
     lines = {s: line for s, line in lines.items() if allowed({s: 0}, assertions)}
-    return Capture(program, tuple(names), (), symbols, guards, tracer, sizes, lines)
+    exact = _exact_up_to([e for e in tracer.rounded if e.free_symbols <= symbols.keys()])
+    exact_up_to = {symbols[symbol]: size for symbol, size in exact.items()}
+    return Capture(program, tuple(names), (), symbols, guards, tracer, sizes, lines, exact_up_to)
+
+
+def _exact_up_to(rounded: Sequence[sympy.Expr]) -> dict[sympy.Symbol, int]:
+    """The largest size, a power of two, of the symbols of what float32 has to hold."""
+    found = {symbol for size in rounded for symbol in size.free_symbols}
+    largest = EXACT_UP_TO
+    for size in rounded:
+        while abs(size.xreplace(dict.fromkeys(found, sympy.Integer(largest)))) > EXACT_UP_TO:
+            largest //= 2
+    return dict.fromkeys(found, largest)
 
 
 def _check_module(model: torch.nn.Module) -> None:

@@ -1,8 +1,8 @@
-"""`int()` and `float()` of sizes and of what tensors hold, kept as expressions while tracing.
+"""`int()`, `float()` and `range()` of sizes and of what tensors hold, kept while tracing.
 
 Python lets `int(x)` give nothing but a number, so `int(x.shape[1] / 2)` would fix a size, and
-`int(lengths.max())` has none to give. In modules of the user's that need it, the two names stand
-for functions like them while torch.export traces.
+`int(lengths.max())` has none to give; and `range(0, length, chunk)` fixes all three. In modules of
+the user's that need it, the names stand for functions like them while torch.export traces.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
+import sympy
 import torch
 from torch import SymFloat, SymInt
 
 __all__ = ["modules_of", "symbolic_int"]
 
-_CALL = re.compile(r"\b(int|float)\b")
+# A range of steps of 1 has as many as its size.
+_CALL = re.compile(r"\b(int|float)\b|\brange\([^,]+,[^,]+,")
 
 
 class _OnSymbols(type):
@@ -57,14 +59,27 @@ class _Float(float, metaclass=_OnSymbols):
     of_symbol = staticmethod(torch.sym_float)
 
 
+def _range(*bounds: Any) -> Any:
+    """Python's own, or the numbers in it where a symbolic step has a fixed number of places."""
+    if len(bounds) == 3 and isinstance(bounds[2], SymInt):
+        start, stop, step = (b.node.expr if isinstance(b, SymInt) else b for b in bounds)
+        count = sympy.cancel((stop - start) / step)
+        if count.is_Integer:
+            return [bounds[0] + k * bounds[2] for k in range(count)]
+    return range(*bounds)
+
+
+_STANDING: dict[str, Any] = {"int": _Int, "float": _Float, "range": _range}
+
+
 @contextmanager
 def symbolic_int(modules: Iterable[ModuleType]) -> Iterator[None]:
     """Let these names of modules keep symbols, but those that a module has of its own."""
     with ExitStack() as stack:
         for module in modules:
-            for name, kind in (("int", _Int), ("float", _Float)):
+            for name, standing in _STANDING.items():
                 if name not in vars(module):
-                    stack.enter_context(patch.object(module, name, kind, create=True))
+                    stack.enter_context(patch.object(module, name, standing, create=True))
         yield
 
 

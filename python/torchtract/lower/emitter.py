@@ -63,7 +63,7 @@ class Emitter:
         symbols: Mapping[sympy.Symbol, str],
         version: str = schema.EMBEDDED,
         bounds: Bounds | None = None,
-        multiples: Set[sympy.Symbol] = frozenset(),
+        multiples: Set[sympy.Expr] = frozenset(),
         *,
         random: bool = False,
     ) -> None:

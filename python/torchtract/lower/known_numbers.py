@@ -2,6 +2,7 @@
 
 `span = torch.tensor(min(x.shape[1], 512))`, then `table[512 - span : 512 + span]`, as in DeBERTa:
 torch.export has a new symbol for each number that is read, which is an expression of sizes.
+Python code reads the expression itself (`capture.numbers_in_tensors`); this is for scripted code.
 """
 
 from __future__ import annotations

@@ -10,38 +10,56 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import sympy
 from torch.utils._sympy.functions import FloorDiv, Mod, PythonMod
 
+from torchtract.lower.periodic import remainder_where_false
 from torchtract.lower.simplify import simplest
 from torchtract.lower.value import Size, size_of, volume
 
-__all__ = ["as_multiples", "divisors_of", "in_divisions"]
+__all__ = ["as_multiples", "multiples_beyond", "multiples_of"]
 
 
-def divisors_of(
-    conditions: Iterable[sympy.Basic], symbols: Mapping[sympy.Symbol, str]
-) -> dict[str, int]:
-    """By name of each symbol that is a multiple of a number where conditions hold, that number.
+def multiples_of(
+    conditions: Iterable[sympy.Basic], symbols: Collection[sympy.Symbol]
+) -> dict[sympy.Expr, sympy.Expr]:
+    """How to say symbols that are multiples where conditions hold: S as `8 * (S // 8)`.
 
     `S % 8 == 0` and `2 * S == 16 * (S // 8)` say so; `S % 8 == 1` and `S // 8 == 4` don't.
 
     Args:
         conditions: over torch's symbols.
-        symbols: the user's name of each.
+        symbols: those of the user's.
     """
-    found: dict[str, int] = {}
+    found: dict[sympy.Symbol, int] = {}
     for condition in conditions:
         if isinstance(condition, sympy.Eq):
             known = {s: n for s, n in _divided(condition).items() if s in symbols}
-            left, right = (side.xreplace(in_divisions(known)) for side in condition.args)
+            left, right = (side.xreplace(_in_divisions(known)) for side in condition.args)
             if known and _same(left, right) and not _same(*condition.args):
                 for symbol, divisor in known.items():
-                    name = symbols[symbol]
-                    found[name] = math.lcm(divisor, found.get(name, 1))
-    return found
+                    found[symbol] = math.lcm(divisor, found.get(symbol, 1))
+    return _in_divisions(found)
+
+
+def multiples_beyond(condition: sympy.Basic) -> dict[sympy.Expr, sympy.Expr]:
+    """How to say a size that always leaves the same remainder where a condition does not hold.
+
+    Where `S < 8 * ((S + 7) // 8)` does not, S is `8 * (S // 8)`.
+    """
+    if not isinstance(condition, sympy.Rel) or len(condition.free_symbols) != 1:
+        return {}
+    divisions = sorted(condition.atoms(FloorDiv, Mod, PythonMod), key=str)
+    bases = [*condition.free_symbols, *(d for d in divisions if isinstance(d, FloorDiv))]
+    divisors = sorted({int(d.args[1]) for d in divisions if d.args[1].is_Integer} - {1})
+    for base in bases:
+        for divisor in reversed(divisors):
+            rest = remainder_where_false(condition, base, divisor)
+            if rest is not None:
+                return {base: divisor * FloorDiv(base, sympy.Integer(divisor)) + rest}
+    return {}
 
 
 def _divided(condition: sympy.Basic) -> dict[sympy.Symbol, int]:
@@ -54,8 +72,7 @@ def _divided(condition: sympy.Basic) -> dict[sympy.Symbol, int]:
     return found
 
 
-def in_divisions(divisors: Mapping[sympy.Symbol, int]) -> dict[sympy.Symbol, sympy.Expr]:
-    """How to say symbols that are multiples: S as `8 * (S // 8)`."""
+def _in_divisions(divisors: Mapping[sympy.Symbol, int]) -> dict[sympy.Expr, sympy.Expr]:
     return {s: n * FloorDiv(s, sympy.Integer(n)) for s, n in divisors.items()}
 
 

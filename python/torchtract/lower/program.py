@@ -21,7 +21,6 @@ from torchtract.lower.counts import settle_counts
 from torchtract.lower.dtypes import datum_type
 from torchtract.lower.granted import Granted, taken_for_granted
 from torchtract.lower.known_numbers import number_in, reads_a_number
-from torchtract.lower.multiples import in_divisions
 from torchtract.lower.pairs import fact_of_pairs, from_pairs, to_pairs
 from torchtract.lower.refused_calls import all_refused, failed, why_none
 from torchtract.lower.registry import lowering_of
@@ -47,7 +46,7 @@ def lower(
     *,
     random: bool = False,
     bounds: Mapping[str, tuple[int, int | None]] | None = None,
-    divisors: Mapping[str, int] | None = None,
+    multiples: Mapping[sympy.Expr, sympy.Expr] | None = None,
     weights: Mapping[str, Callable[[], np.ndarray]] | None = None,
 ) -> tuple[Graph, dict[torch.fx.Node, tuple[tuple[str, ...], ...]]]:
     """The NNEF graph of an exported program, and where in it each call of the program is.
@@ -60,8 +59,8 @@ def lower(
         version: the oldest tract that must read the graph.
         random: whether random operators draw from tract's generator, or are refused.
         bounds: by the names of symbols and sums (`S+P`), the least and the greatest size of each.
-        divisors: by the names of symbols, of what number each is a multiple; the graph refuses
-            other sizes.
+        multiples: how to say sizes of which is known what remainder they leave: S as
+            `8 * (S // 8)`; the graph refuses other sizes of a symbol.
         weights: by name in the `state_dict`, what gives the values of a weight when they are
             written, where the program holds others.
 
@@ -75,7 +74,7 @@ def lower(
         CaptureError: the program changes its buffers, or the names don't fit its outputs.
         FormatError: a name is no NNEF identifier.
     """
-    of_sizes = bounds or {}, divisors or {}
+    of_sizes = bounds or {}, multiples or {}
     walk = _Walk(program, inputs, outputs, symbols, version, random, *of_sizes, weights or {})
     return walk.run(), walk.tensors()
 
@@ -90,7 +89,7 @@ class _Walk:
         version: str,
         random: bool,
         bounds: Mapping[str, tuple[int, int | None]],
-        divisors: Mapping[str, int],
+        multiples: Mapping[sympy.Expr, sympy.Expr],
         weights: Mapping[str, Callable[[], np.ndarray]],
     ) -> None:
         self.program = program
@@ -104,7 +103,9 @@ class _Walk:
             s: named.setdefault(name, s) for s, name in symbols.items()
         }
         self.bounds = bounds_over(bounds, named)
-        self.multiples = in_divisions({named[name]: n for name, n in divisors.items()})
+        self.multiples = {
+            size.xreplace(self.twins): said.xreplace(self.twins) for size, said in multiples.items()
+        }
         self.graph = Graph(symbols=sorted(set(symbols.values())))
         self.names = Names(reserved=self.graph.symbols)
         known = self.bounds, self.multiples.keys()

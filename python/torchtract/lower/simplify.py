@@ -12,6 +12,8 @@ from collections.abc import Mapping
 import sympy
 from torch.utils._sympy.functions import FloorDiv, Max, Min, Mod, PythonMod
 
+from torchtract.lower.periodic import is_periodic_nonnegative
+
 __all__ = [
     "Bounds",
     "as_divisions",
@@ -116,13 +118,17 @@ def _extreme(function: type[sympy.Expr], parts: list[sympy.Expr]) -> sympy.Expr:
 def is_nonnegative(size: sympy.Expr) -> bool:
     """Whether an expression is shown to be at least 0 at all sizes of 0 and more."""
     size = sympy.expand(size)
+    return _bounded_by_0(size) or is_periodic_nonnegative(size)
+
+
+def _bounded_by_0(size: sympy.Expr) -> bool:
     terms = [term.as_coeff_Mul() for term in sympy.Add.make_args(size)]
     for factor, part in terms:
         if isinstance(part, _ROUNDED):
             rest = size - factor * part
             bounds = _bounds(part, above=factor < 0)
             every = isinstance(part, Min if factor > 0 else Max)
-            shown = (is_nonnegative(rest + factor * bound) for bound in bounds)
+            shown = (_bounded_by_0(sympy.expand(rest + factor * bound)) for bound in bounds)
             return all(shown) if every else any(shown)
     return all(
         factor >= 0
