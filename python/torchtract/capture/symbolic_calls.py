@@ -106,7 +106,8 @@ def _istft(
     length: Any = None,
     return_complex: bool = False,
 ) -> Any:
-    if not isinstance(length, SymInt) or return_complex or onesided is False:
+    # With a number too: PyTorch's own is traced sample by sample where that does not fit.
+    if length is None or return_complex or onesided is False:
         return NotImplemented
     win_length = n_fft if win_length is None else win_length
     hop = n_fft // 4 if hop_length is None else hop_length
