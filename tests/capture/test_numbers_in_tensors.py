@@ -80,6 +80,23 @@ def test_sizes_that_float32_would_round_are_refused() -> None:
         model.set(S=4194305)
 
 
+def test_what_is_not_read_limits_nothing() -> None:
+    def mean(x: torch.Tensor) -> Any:
+        return x.sum() / number(x.numel()).float() + number(x.shape[2], dtype=torch.int32)
+
+    model = export_and_compare(mean, X, dynamic_axes={"x0": AXES["x"]}, sizes=SIZES)
+    assert not model.assertions
+
+
+def test_products_of_sizes_that_int32_would_not_hold_are_refused() -> None:
+    def first(x: torch.Tensor) -> torch.Tensor:
+        size = number(x.shape[2], dtype=torch.int32)
+        return x.repeat(1, 1, x.shape[2])[..., : size * size]
+
+    model = export_and_compare(first, X, dynamic_axes={"x0": {2: "S"}}, sizes=[{"S": 7}])
+    assert set(model.assertions) == {"S <= 2048"}
+
+
 class Counting(nn.Module):
     """Writes into a tensor whose number was known."""
 

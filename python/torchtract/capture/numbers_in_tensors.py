@@ -21,7 +21,8 @@ from torch.utils import _pytree as pytree
 
 __all__ = ["EXACT_UP_TO", "NumbersInTensors"]
 
-#: Twice this still fits float32's 24 bits, after the few roundings that such code does.
+#: Up to here float32, with its 24 bits, tells quotients from whole numbers after the few roundings
+#: that such code does, and int32 has room for products.
 EXACT_UP_TO = 1 << 22
 
 _WHOLE_TYPES = (torch.int64, torch.int32)
@@ -158,24 +159,38 @@ _READS: Mapping[str, Callable[[_Known], Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class _Note:
+    """What is known of a tensor.
+
+    Attributes:
+        tensor: kept, so that its id stays its own.
+        known: its number, or None.
+        narrow: sizes in it that float32 or int32 held.
+    """
+
+    tensor: Tensor
+    known: _Known | None
+    narrow: tuple[sympy.Expr, ...] = ()
+
+
 class NumbersInTensors(TorchFunctionMode):
     """Follows whole numbers through tensors of rank 0.
 
     Args:
         model: whose buffers are known, where they are whole numbers.
-        rounded: gets what is followed through float32, which holds `EXACT_UP_TO` without rounding
-            and tells its quotients from whole numbers, whatever the divisor.
+        narrow: gets the sizes in what is read that float32 or int32 held: at more than
+            `EXACT_UP_TO` PyTorch may read another number.
     """
 
-    def __init__(self, model: torch.nn.Module, rounded: list[sympy.Expr]) -> None:
+    def __init__(self, model: torch.nn.Module, narrow: list[sympy.Expr]) -> None:
         super().__init__()
-        self._rounded = rounded
+        self._narrow = narrow
         self._model = model
         self._buffers = {
             name: int(buffer) for name, buffer in model.named_buffers() if _of_one_number(buffer)
         }
-        # The tensors are kept, so that their ids stay their own. None is known of some.
-        self._noted: dict[int, tuple[Tensor, _Known | None]] = {}
+        self._notes: dict[int, _Note] = {}
 
     def __torch_function__(
         self,
@@ -186,39 +201,57 @@ class NumbersInTensors(TorchFunctionMode):
     ) -> Any:
         kwargs, name = dict(kwargs or {}), getattr(func, "__name__", "")
         if name in _READS and args:
-            known = self._known(args[0])
-            number = None if known is None else _READS[name](known)
+            number = self._read(args[0], _READS[name])
             return func(*args, **kwargs) if number is None else number
         if name in _TAKE_NUMBERS:
             args, kwargs = pytree.tree_map(self._number, (tuple(args), kwargs))
         result = func(*args, **kwargs)
         if _writes_one_element(name, args):  # of which others may be views
-            self._noted = {key: (tensor, None) for key, (tensor, _) in self._noted.items()}
+            self._notes = {key: _Note(note.tensor, None) for key, note in self._notes.items()}
         elif isinstance(result, Tensor) and result.dim() == 0:
-            known = self._result(name, args, kwargs)
-            self._noted[id(result)] = result, self._held(known, result.dtype)
+            self._notes[id(result)] = self._note(result, name, args, kwargs)
         return result
 
-    def _known(self, tensor: Any) -> _Known | None:
-        if isinstance(tensor, (int, SymInt)) and not isinstance(tensor, bool):
-            return _Ratio(tensor)
-        if not isinstance(tensor, Tensor) or tensor.dim() != 0:
-            return None
-        if id(tensor) not in self._noted and _of_one_number(tensor):
-            # Torch puts tensors of its own into the module while it traces, in each pass anew.
-            for name, buffer in self._model.named_buffers():
-                if name in self._buffers and id(buffer) not in self._noted:
-                    self._noted[id(buffer)] = buffer, _Ratio(self._buffers[name])
-        return self._noted.get(id(tensor), (tensor, None))[1]
+    def _read(self, tensor: Any, read: Callable[[_Known], Any]) -> Any:
+        known = self._known(tensor)
+        number = None if known is None else read(known)
+        if number is not None:
+            self._narrow.extend(self._notes[id(tensor)].narrow)
+        return number
 
     def _number(self, leaf: Any) -> Any:
         """The number that a tensor is known to hold, in place of it."""
-        known = self._known(leaf) if isinstance(leaf, Tensor) else None
-        whole = None if known is None else _whole(known)
-        return leaf if whole is None else whole
+        number = self._read(leaf, _whole) if isinstance(leaf, Tensor) else None
+        return leaf if number is None else number
+
+    def _known(self, operand: Any) -> _Known | None:
+        if isinstance(operand, (int, SymInt)) and not isinstance(operand, bool):
+            return _Ratio(operand)
+        if not isinstance(operand, Tensor) or operand.dim() != 0:
+            return None
+        if id(operand) not in self._notes and _of_one_number(operand):
+            # Torch puts tensors of its own into the module while it traces, in each pass anew.
+            for name, buffer in self._model.named_buffers():
+                if name in self._buffers and id(buffer) not in self._notes:
+                    self._notes[id(buffer)] = _Note(buffer, _Ratio(self._buffers[name]))
+        note = self._notes.get(id(operand))
+        return note.known if note else None
+
+    def _note(
+        self, result: Tensor, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> _Note:
+        """What is to know of a call's result, which is of rank 0."""
+        known = self._result(name, args, kwargs)
+        notes = [self._notes[id(arg)] for arg in args if id(arg) in self._notes]
+        narrow = [size for note in notes for size in note.narrow]
+        if isinstance(known, _Ratio) and result.dtype != torch.int64:
+            if result.dtype not in (torch.int32, torch.float32, torch.float64):
+                return _Note(result, None)
+            if isinstance(known.numerator, SymInt) and result.dtype != torch.float64:
+                narrow.append(known.numerator.node.expr)
+        return _Note(result, known, tuple(dict.fromkeys(narrow)))
 
     def _result(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Known | None:
-        """What is known of a call's result, which is of rank 0."""
         if name == "to":
             return self._converted(*args, **kwargs)
         if name not in _RULES or kwargs.keys() - {"rounding_mode", "dtype", "device"}:
@@ -228,14 +261,6 @@ class NumbersInTensors(TorchFunctionMode):
             return None
         mode = {k: v for k, v in kwargs.items() if k == "rounding_mode"}
         return _RULES[name](*known, **mode)
-
-    def _held(self, known: _Known | None, dtype: torch.dtype) -> _Known | None:
-        """What a tensor of this type holds of a number."""
-        if not isinstance(known, _Ratio) or dtype in (*_WHOLE_TYPES, torch.float64):
-            return known
-        if isinstance(known.numerator, SymInt) and dtype == torch.float32:
-            self._rounded.append(known.numerator.node.expr)
-        return known if dtype == torch.float32 else None
 
     def _converted(self, tensor: Tensor, *args: Any, **kwargs: Any) -> _Known | None:
         known = self._known(tensor)

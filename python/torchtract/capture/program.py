@@ -49,8 +49,8 @@ class Capture:
         sizes: the size of each symbol at which it was traced.
         above_zero: symbols of which the user says nothing and the module's code has another
             way at 0 that the program lacks; each with the user's line.
-        exact_up_to: symbols whose sizes PyTorch puts into float32, and the largest size at
-            which that rounds none.
+        exact_up_to: symbols whose sizes the module's code reads from float32 or int32, and the
+            largest size up to which these hold them.
     """
 
     program: ExportedProgram
@@ -195,16 +195,16 @@ def _traced_as_it_is(
     symbols = _symbols(program, names, tracer.axes, guards)
     lines = {symbols[s]: line for s, line in above_zero.items() if s in symbols}
     lines = {s: line for s, line in lines.items() if allowed({s: 0}, assertions)}
-    exact = _exact_up_to([e for e in tracer.rounded if e.free_symbols <= symbols.keys()])
+    exact = _exact_up_to([e for e in tracer.narrow if e.free_symbols <= symbols.keys()])
     exact_up_to = {symbols[symbol]: size for symbol, size in exact.items()}
     return Capture(program, tuple(names), (), symbols, guards, tracer, sizes, lines, exact_up_to)
 
 
-def _exact_up_to(rounded: Sequence[sympy.Expr]) -> dict[sympy.Symbol, int]:
-    """The largest size, a power of two, of the symbols of what float32 has to hold."""
-    found = {symbol for size in rounded for symbol in size.free_symbols}
+def _exact_up_to(narrow: Sequence[sympy.Expr]) -> dict[sympy.Symbol, int]:
+    """The largest size, a power of two, of the symbols in what is to be held."""
+    found = {symbol for size in narrow for symbol in size.free_symbols}
     largest = EXACT_UP_TO
-    for size in rounded:
+    for size in narrow:
         while abs(size.xreplace(dict.fromkeys(found, sympy.Integer(largest)))) > EXACT_UP_TO:
             largest //= 2
     return dict.fromkeys(found, largest)

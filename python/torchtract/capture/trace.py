@@ -170,7 +170,7 @@ class Tracer:
         may_be_empty: whether symbols may be 0.
         whole: modules that are not traced, and the operator that each call of one becomes.
         calls: of those, in all programs that were traced.
-        rounded: sizes that went through float32, in all programs that were traced.
+        narrow: sizes that code read from float32 or int32, in all programs that were traced.
         symbolic_int: modules whose `int()` and `float()` keep symbols.
     """
 
@@ -182,7 +182,7 @@ class Tracer:
     may_be_empty: bool = False
     whole: Mapping[torch.nn.Module, OpOverload] = field(default_factory=dict)
     calls: list[ModuleCall] = field(default_factory=list)
-    rounded: list[sympy.Expr] = field(default_factory=list)
+    narrow: list[sympy.Expr] = field(default_factory=list)
     symbolic_int: frozenset[ModuleType] = frozenset()
 
     def trace(self, sizes: Mapping[str, int]) -> ExportedProgram:
@@ -233,7 +233,7 @@ class Tracer:
             patch.object(proxy.TracerBase, "_filter_traceback_frames", _frames_of_user),
             _zero_and_one(self.may_be_empty),
             _SizesStaySymbolic(),
-            NumbersInTensors(self.model, self.rounded),
+            NumbersInTensors(self.model, self.narrow),
             symbolic_math(),
             symbolic_int({*self.symbolic_int, torch.nn.modules.rnn}),
             whole_modules(self.model, self.whole, self.calls, _sizes_stay_symbolic),
