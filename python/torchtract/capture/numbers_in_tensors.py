@@ -35,9 +35,13 @@ class _Ratio:
     numerator: int | SymInt
     denominator: int = 1
 
+    def with_other(self, other: _Ratio, function: Callable[[Any, Any], Any]) -> Any:
+        """What a function makes of both numerators over one denominator."""
+        return function(self.numerator * other.denominator, other.numerator * self.denominator)
+
     def __add__(self, other: _Ratio) -> _Ratio:
-        left, right = self.numerator * other.denominator, other.numerator * self.denominator
-        return _Ratio(left + right, self.denominator * other.denominator)
+        total = self.with_other(other, operator.add)
+        return _Ratio(total, self.denominator * other.denominator)
 
     def __sub__(self, other: _Ratio) -> _Ratio:
         return self + -other
@@ -77,10 +81,7 @@ def _divided(x: _Ratio, y: _Ratio, rounding_mode: str | None = None) -> _Ratio |
 
 
 def _compared(relation: Callable[[Any, Any], Any]) -> Callable[[_Ratio, _Ratio], Any]:
-    def compared(x: _Ratio, y: _Ratio) -> Any:
-        return relation(x.numerator * y.denominator, y.numerator * x.denominator)
-
-    return compared
+    return lambda x, y: x.with_other(y, relation)
 
 
 def _turned(rule: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,11 +89,7 @@ def _turned(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _chosen(choose: Callable[[Any, Any], Any]) -> Callable[[_Ratio, _Ratio], _Ratio]:
-    def chosen(x: _Ratio, y: _Ratio) -> _Ratio:
-        left, right = x.numerator * y.denominator, y.numerator * x.denominator
-        return _Ratio(choose(left, right), x.denominator * y.denominator)
-
-    return chosen
+    return lambda x, y: _Ratio(x.with_other(y, choose), x.denominator * y.denominator)
 
 
 def _quotient(x: _Ratio, y: _Ratio) -> _Ratio | None:

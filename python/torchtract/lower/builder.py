@@ -208,6 +208,17 @@ class Builder(Emitter):
         value = self.reshape(dataclasses.replace(value, view=None), like.shape)
         return dataclasses.replace(value, view=dataclasses.replace(view, depth=view.cost))
 
+    def fragment_of(
+        self, stem: str, parameters: Sequence[str], results: Sequence[str], body: Sequence[str]
+    ) -> str:
+        """The name of a fragment of tensors, given line by line: see `fragment`."""
+        left, right = (
+            ", ".join(f"{name}: tensor<scalar>" for name in names)
+            for names in (parameters, results)
+        )
+        lines = "".join(f"  {line};\n" for line in body)
+        return self.fragment(stem, f"({left}) -> ({right})\n{{\n{lines}}}")
+
     def along_last(self, x: Value, act: Callable[[Value], Value]) -> Value:
         """What `act`, which works on the last axis alone, makes of a tensor.
 

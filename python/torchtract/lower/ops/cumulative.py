@@ -34,9 +34,6 @@ def _loop(
         states: what each state is ahead of the first step, with size 1 along the axis.
     """
     count = next(iter(along.values())).shape[axis]
-    left = ", ".join(f"{name}: tensor<scalar>" for name in (*along, *states))
-    right = ", ".join(f"{name}_next: tensor<scalar>" for name in states)
-    lines = "".join(f"  {line};\n" for line in body)
     initial = states.values()
     results = [s.of(shape=[*s.shape[:axis], count, *s.shape[axis + 1 :]]) for s in initial]
     if 0 in results[0].shape:  # tract takes no loop of a fixed number of no steps
@@ -45,7 +42,9 @@ def _loop(
         "tract_core_scan",
         results=results,
         outputs_as_list=True,
-        body=b.fragment(f"{stem}_step", f"({left}) -> ({right})\n{{\n{lines}}}"),
+        body=b.fragment_of(
+            f"{stem}_step", [*along, *states], [f"{name}_next" for name in states], body
+        ),
         scan=[(name, x, axis, 1) for name, x in along.items()],
         full=[],
         state=[(name, first, f"{name}_next") for name, first in states.items()],

@@ -49,11 +49,7 @@ def _step(b: Builder, order: int, kept: int) -> str:
         last = f"x{k - 1}"
     body += [f"y0 = {last}", f"y_next = concat([{_slice(1, kept)}, y0], axis = 2)"]
     given = ["x", "y", *(f"a{k}" for k in range(1, order + 1))]
-    left, right = (
-        ", ".join(f"{n}: tensor<scalar>" for n in names) for names in (given, ["y0", "y_next"])
-    )
-    lines = "".join(f"  {line};\n" for line in body)
-    return b.fragment("lfilter_step", f"({left}) -> ({right})\n{{\n{lines}}}")
+    return b.fragment_of("lfilter_step", given, ["y0", "y_next"], body)
 
 
 def _slice(begin: int, end: int) -> str:

@@ -132,15 +132,12 @@ def _rounds(
     sides = [f"l = {_side('x', 0, half, x.rank)}", f"r = {_side('x', half, 2 * half, x.rank)}"]
     numbers = {"one": scalar_matrix(b, 1, x), "tiny": scalar_matrix(b, _TINY, x)}
     full = {**numbers, "places": b.constant(_places(half)), **more}
-    parameters = ", ".join(f"{name}: tensor<scalar>" for name in ("x", "zero", *full))
-    lines = "".join(f"  {line};\n" for line in [*sides, *body])
-    definition = f"({parameters}) -> (x_next: tensor<scalar>)\n{{\n{lines}}}"
     zeros = _zeros(b, x, sweeps * (2 * half - 1))
     return b.emit(
         "tract_core_scan",
         like=x,
         outputs_as_list=True,
-        body=b.fragment("jacobi_round", definition),
+        body=b.fragment_of("jacobi_round", ["x", "zero", *full], ["x_next"], [*sides, *body]),
         scan=[("zero", zeros, 0, 1)],
         full=list(full.items()),
         state=[("x", x, "x_next")],

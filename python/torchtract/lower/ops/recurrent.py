@@ -71,15 +71,7 @@ class _Step:
         if self.within is not None:
             parameters = ["within", *parameters]
             body = body + [f"{s}_kept = select(within, {s}_next, {s})" for s in self.states]
-        return _fragment(b, f"{cell}_step", parameters, self.results, body)
-
-
-def _fragment(
-    b: Builder, stem: str, parameters: list[str], results: list[str], body: list[str]
-) -> str:
-    left, right = (", ".join(f"{n}: tensor<scalar>" for n in ns) for ns in (parameters, results))
-    lines = "".join(f"  {line};\n" for line in body)
-    return b.fragment(stem, f"({left}) -> ({right})\n{{\n{lines}}}")
+        return b.fragment_of(f"{cell}_step", parameters, self.results, body)
 
 
 def _product(x: str, weight: str, like: Fact) -> str:
@@ -178,7 +170,7 @@ def _reordered(b: Builder, w: _Weights, gates: str, wanted: str) -> _Weights:
     """The weights with their gates in the order that tract's fused operators take."""
     parts = [_gate("w", gates.index(g), w.gate_size(len(gates)), axis=0) for g in wanted]
     body = [f"reordered = concat([{', '.join(parts)}], axis = 0)"]
-    reorder = _fragment(b, f"{gates}_to_{wanted}", ["w"], ["reordered"], body)
+    reorder = b.fragment_of(f"{gates}_to_{wanted}", ["w"], ["reordered"], body)
 
     def reordered(x: Value | None) -> Value | None:
         return None if x is None else b.emit(reorder, like=x, w=x)
